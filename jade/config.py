@@ -1,0 +1,183 @@
+"""YAML files, flags and sweeps to one checked configuration that knows where each value was written.
+
+`compose` puts the three files together and `override` lets a flag or a sweep in; a file is read by
+`yaml_file`. Nothing here imports torch or wandb, or looks for classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jade import params, scalars
+from jade.errors import ConfigError, JadeError, raise_all
+from jade.yaml_file import Tree, read_yaml
+
+SECTIONS = ("model", "data", "eval")
+LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an experiment is: everything that changes its result.
+
+    Attributes:
+        values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`. Never changed in place.
+        origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
+            "default" or "sweep".
+        files: the YAML file of each section.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    files: Mapping[str, Path]
+
+    @property
+    def flat(self) -> params.Flat:
+        """The values under dotted keys."""
+        return params.flatten(self.values)
+
+    def where(self, key: str) -> str:
+        """Return the place of `key`, or of the nearest group above it, as errors show it."""
+        name = key
+        while name and name not in self.origins:
+            name = name.rpartition(".")[0]
+        return f"{self.origins[name]} ({key})" if name else key
+
+
+def compose(
+    files: Mapping[str, Path],
+    top: Mapping[str, tuple[Any, str]],
+    overrides: Mapping[str, Any],
+    environ: Mapping[str, str],
+) -> Config:
+    """Return the configuration of the three files with flags and overrides put in.
+
+    Precedence, lowest first: YAML with the environment inside it, then flags and dotted overrides, then a
+    sweep's values (`override`, once the tracker has them).
+
+    Args:
+        files: path of the YAML file of each of "model", "data" and "eval".
+        top: value and origin of `arch_impl`, `seed` and `epochs`.
+        overrides: dotted key to typed value, from the command line.
+        environ: the variables that `$NAME` in a file may name.
+
+    Raises:
+        ConfigError: with all faults of the files, or else all faults of the overrides.
+    """
+    faults: list[JadeError] = []
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for section in SECTIONS:
+        try:
+            tree = read_yaml(files[section], environ)
+            values[section] = _section(section, tree)
+        except ConfigError as fault:
+            faults.append(fault)
+            continue
+        origins[section] = f"{tree.path}:1"
+        origins |= {f"{section}.{key}": origin for key, origin in tree.origins.items()}
+    raise_all(faults)
+    for key, (value, origin) in top.items():
+        values[key] = value
+        origins[key] = origin
+    config = Config(values, origins, dict(files))
+    _check_top(config)
+    return override(config, overrides, "command line")
+
+
+def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
+    """Return `config` with the values of a command line or a sweep put in.
+
+    Raises:
+        ConfigError: if a key is not in the files or a value is of another kind; all at once.
+    """
+    declared = config.flat
+    accepted = params.accept(declared, given, where)
+    changed = {key: where for key, value in accepted.items() if not _same(value, declared[key])}
+    overridden = replace(config, values=params.inflate(accepted), origins={**config.origins, **changed})
+    _check_top(overridden)
+    return overridden
+
+
+def _same(one: object, other: object) -> bool:
+    # 1 and True, or 1 and 1.0, are equal in Python but not in a configuration; NaN is not equal to itself.
+    return repr(one) == repr(other)
+
+
+def _check_top(config: Config) -> None:
+    faults: list[JadeError] = []
+    for key, least, most in (("seed", 0, LARGEST_SEED), ("epochs", 1, None)):
+        value = config.values[key]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and value >= least and (most is None or value <= most):
+            continue
+        bounds = f"a whole number from {least} to {most}" if most else f"a whole number of at least {least}"
+        faults.append(ConfigError(f"{key} is {value!r}; it takes {bounds}.", where=config.where(key)))
+    raise_all(faults)
+
+
+def _section(section: str, tree: Tree) -> dict[str, Any]:
+    """Return the checked description(s) of one file, with `params` filled in where absent."""
+    faults: list[JadeError] = []
+    if section == "model":
+        described = {"": tree.values}
+        if "class" not in tree.values and all(_is_description(v) for v in tree.values.values()):
+            raise ConfigError(
+                "A model file describes one Trainer, but this one is a dictionary of descriptions.",
+                where=f"{tree.path}:1",
+                hint="Is it a data or evaluation file, given to --model_conf by mistake?",
+            )
+    else:
+        described = tree.values
+        if isinstance(tree.values.get("class"), str):
+            raise ConfigError(
+                f"A {section} file gives each of its names a class; this one is a single description.",
+                where=f"{tree.path}:1",
+                hint=f"Is it a model file, given to --{section}_conf by mistake? Else put a name above it.",
+            )
+    for name, node in described.items():
+        faults.extend(_description_faults(section, name, node, tree))
+    raise_all(faults)
+    checked = {
+        name: {"class": node["class"], "params": node.get("params") or {}} for name, node in described.items()
+    }
+    return checked[""] if section == "model" else checked
+
+
+def _is_description(node: object) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("class"), str)
+
+
+def _description_faults(section: str, name: str, node: object, tree: Tree) -> Iterator[ConfigError]:
+    def where(key: str = "") -> str:
+        inner = ".".join(part for part in (name, key) if part)
+        place = tree.origins.get(inner) or tree.origins.get(name) or f"{tree.path}:1"
+        return f"{place} ({'.'.join(part for part in (section, inner) if part)})"
+
+    if not isinstance(node, dict):
+        yield ConfigError(
+            f"{section}.{name} is {scalars.kind_of(node)}; a description is expected.",
+            where=where(),
+            hint="A description is written\n  class: NameOfTheClass\n  params:\n    name: value",
+        )
+        return
+    for key in node:
+        if key not in ("class", "params"):
+            yield ConfigError(
+                f"A description has no key {key!r}.",
+                where=where(key),
+                wanted=key,
+                choices=("class", "params"),
+                hint=f"If {key!r} is a parameter of the class, it belongs under params.",
+            )
+    if not isinstance(node.get("class"), str):
+        found = f"{node['class']!r} is no name of a class" if "class" in node else "There is no class"
+        yield ConfigError(f"{found}.", where=where("class" if "class" in node else ""), hint="class: Name")
+    if not isinstance(node.get("params"), dict | None):
+        yield ConfigError(
+            f"params is {scalars.kind_of(node['params'])}; a mapping of names to values is expected.",
+            where=where("params"),
+        )

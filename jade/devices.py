@@ -1,0 +1,73 @@
+"""Choose the device a run trains on, and move a batch of any nesting to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from jade.errors import ConfigError
+
+
+def choose(name: str | None) -> torch.device:
+    """Return the device called `name`, or the best there is: cuda, else mps, else cpu.
+
+    Raises:
+        ConfigError: if the device is not on this machine; the message lists those that are.
+    """
+    present = available()
+    if name is None:
+        best = next(kind for kind in ("cuda", "mps", "cpu") if any(n.startswith(kind) for n in present))
+        return torch.device(best)
+    if name in present or name in {n.partition(":")[0] for n in present}:
+        return torch.device(name)
+    raise ConfigError(
+        f"The device {name!r} is not on this machine.", where="--device", wanted=name, choices=present
+    )
+
+
+def available() -> list[str]:
+    """Return the names of the devices on this machine, such as `["cpu", "cuda:0"]`."""
+    found = ["cpu"]
+    found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def move(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - a batch is whatever the dataset gives
+    """Return `batch` with every tensor in it on `device`; the nesting and its types are kept.
+
+    Tuples, named tuples, lists, dictionaries and whatever has a `to` method are entered or moved; anything
+    else is handed back as it is.
+    """
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return _moved_mapping(batch, device)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(move(item, device) for item in batch))
+    if isinstance(batch, list | tuple):
+        moved = [move(item, device) for item in batch]
+        return moved if type(batch) is list else type(batch)(moved)
+    if hasattr(batch, "to") and not isinstance(batch, type):
+        return batch.to(device)
+    return batch
+
+
+def _moved_mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:  # noqa: ANN401 - keeps the type
+    moved = {key: move(value, device) for key, value in batch.items()}
+    if type(batch) is dict:
+        return moved
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    same = copy.copy(batch)  # keeps what a subclass holds besides its items, such as a default factory
+    same.update(moved)  # type: ignore[attr-defined]
+    return same
+
+
+def full_name(device: torch.device) -> str:
+    """Return the name of the device's model, such as "NVIDIA H200", or its type."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

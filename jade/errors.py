@@ -1,0 +1,105 @@
+"""The errors a user can mend, laid out in one form: problem, place, nearest right thing, what is known.
+
+Every module of JADE raises these for bad input and nothing else; a bug keeps its own exception.
+`cli` prints them without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+KNOWN_NAMES_SHOWN = 30
+
+
+class JadeError(Exception):
+    """Something that a user can mend, and how.
+
+    The class says whose text has to change; see the subclasses.
+
+    Args:
+        problem: one sentence that says what is wrong and shows the offending value.
+        where: the place, as `file:line (key)` or the name of a flag.
+        wanted: the name that was asked for; with `choices`, the nearest one is suggested.
+        choices: the names that would have been right.
+        hint: what to write or do instead; may have several lines.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        where: str | None = None,
+        wanted: str | None = None,
+        choices: Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        known = sorted(set(choices))
+        lines = [problem]
+        if where:
+            lines.append(f"  at: {where}")
+        near = nearest(wanted, known) if wanted else None
+        if near:
+            lines.append(f"  did you mean: {near}")
+        if known:
+            lines.append(f"  known: {_listed(known)}")
+        if hint:
+            lines.append("  " + hint.replace("\n", "\n  "))
+        super().__init__("\n".join(lines))
+
+
+class ConfigError(JadeError):
+    """A YAML file, a flag, an environment variable or a sweep must change."""
+
+
+class PluginError(JadeError):
+    """A file under `modules/`, or the architecture file, must change."""
+
+
+class ContractError(JadeError):
+    """A user's class does not do what its base class promises."""
+
+
+class CheckpointError(JadeError):
+    """A checkpoint cannot be written, found or read."""
+
+
+class TrackingError(JadeError):
+    """Weights & Biases, or the way to it, must be mended."""
+
+
+def raise_all(faults: Sequence[JadeError]) -> None:
+    """Raise `faults` as one error that shows each of them; do nothing if there are none.
+
+    The error has the class of the first fault. A fault that was reported twice is shown once.
+    """
+    unique = list({str(fault): fault for fault in faults}.values())
+    if not unique:
+        return
+    if len(unique) == 1:
+        raise unique[0]
+    blocks = "\n\n".join(str(fault) for fault in unique)
+    raise type(unique[0])(f"{len(unique)} faults were found.\n\n{blocks}")
+
+
+def nearest(wanted: str, choices: Iterable[str]) -> str | None:
+    """Return the name in `choices` that `wanted` was most likely meant to be, or None."""
+    by_folded = {choice.casefold(): choice for choice in choices}
+    if wanted.casefold() in by_folded:
+        return by_folded[wanted.casefold()]
+    found = difflib.get_close_matches(wanted.casefold(), by_folded, n=1, cutoff=0.6)
+    if found:
+        return by_folded[found[0]]
+    # Long and short forms of one name (VAE and VAETrainer) are further apart than the cutoff.
+    parts = [name for name in by_folded if len(wanted) > 2 and _one_starts(name, wanted.casefold())]
+    return by_folded[min(parts, key=len)] if parts else None
+
+
+def _one_starts(one: str, other: str) -> bool:
+    return min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:KNOWN_NAMES_SHOWN])
+    rest = len(names) - KNOWN_NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown

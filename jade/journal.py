@@ -1,0 +1,63 @@
+"""Where the loop writes: the tracker, the run's status, and what the person at the terminal sees.
+
+One `log` reaches all three, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jade.entries import Entry
+from jade.progress import Progress
+from jade.record import Record
+from jade.summary import Metrics
+from jade.tracking.base import Tracker
+
+STATUS_SECONDS = 1.0
+
+
+class Journal:
+    """Writes down what happens in one run.
+
+    Args:
+        tracker: follows the run.
+        record: the run's folder, whose status is kept up to date.
+        progress: what is shown while the run trains.
+    """
+
+    def __init__(self, tracker: Tracker, record: Record, progress: Progress) -> None:
+        self.metrics = Metrics()
+        self.progress = progress
+        self._tracker = tracker
+        self._record = record
+        self._status_written = 0.0
+
+    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
+        """Log entries at a point of the training."""
+        self._tracker.log(entries, iterations, epochs)
+        numbers = {entry.name: float(entry.value) for entry in entries if entry.kind == "scalar"}
+        for name, value in numbers.items():
+            self.metrics.add(name, value, iterations)
+        self.progress.show(numbers)
+        self.at(iterations, epochs)
+
+    def at(self, iterations: int, epochs: int) -> None:
+        """Bring the status up to date, at most once a second."""
+        now = time.monotonic()
+        if now - self._status_written >= STATUS_SECONDS:
+            self._status_written = now
+            self.status("running", iterations, epochs)
+
+    def status(self, status: str, iterations: int, epochs: int) -> None:
+        """Write the status now, with the last and best value of each metric."""
+        values = {
+            name: {"last": series.last, "best": series.best, "best_at": series.best_at}
+            for name, series in self.metrics.series.items()
+        }
+        self._record.update_status(status, iterations=iterations, epochs=epochs, metrics=values)
+
+    def keep(self, path: Path) -> None:
+        """Hand a file of the run's folder to the tracker."""
+        self._tracker.keep(path)

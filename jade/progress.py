@@ -1,0 +1,103 @@
+"""What a person sees while a run trains: two bars on a terminal, one plain line per epoch in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Protocol, TextIO
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Begin showing the pass number `epoch`, counted from 0, of `steps` batches (None: not known)."""
+
+    def step(self) -> None:
+        """Count one training step."""
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Show the newest values of losses and metrics."""
+
+    def end_epoch(self, epochs: int) -> None:
+        """Show that `epochs` passes are done; called with 0 before the first one."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+
+
+def choose(epochs: int, stream: TextIO | None = None) -> Progress:
+    """Return bars if `stream` (standard error) is a terminal, else lines."""
+    stream = stream or sys.stderr
+    return Bars(epochs, stream) if stream.isatty() else Lines(epochs, stream)
+
+
+class Lines:
+    """One line per epoch, for log files."""
+
+    def __init__(self, epochs: int, stream: TextIO) -> None:
+        self._epochs = epochs
+        self._stream = stream
+        self._values: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Do nothing."""
+
+    def step(self) -> None:
+        """Do nothing."""
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Remember the values for the next line."""
+        self._values |= values
+
+    def end_epoch(self, epochs: int) -> None:
+        """Write the line of one epoch, with the values that are new since the last one."""
+        passed = time.monotonic() - self._began
+        left = f", {passed / epochs * (self._epochs - epochs):.0f} s left" if epochs else ""
+        values = "  ".join(f"{name} {value:.4g}" for name, value in self._values.items())
+        self._values.clear()
+        width = len(str(self._epochs))
+        line = f"epoch {epochs:>{width}}/{self._epochs}  {passed:.0f} s{left}  {values}"
+        self._stream.write(f"{line.rstrip()}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Bars:
+    """A bar for the run with losses and time left, and below it one for the epoch."""
+
+    def __init__(self, epochs: int, stream: TextIO) -> None:
+        from tqdm import tqdm  # only a terminal needs it
+
+        self._run = tqdm(total=epochs, unit="epoch", file=stream, dynamic_ncols=True, position=0)
+        self._epoch = tqdm(unit="it", file=stream, dynamic_ncols=True, position=1, leave=False)
+        self._values: dict[str, float] = {}
+        self._run.set_description("run")
+
+    def start_epoch(self, epoch: int, steps: int | None) -> None:
+        """Empty the lower bar."""
+        self._epoch.reset(total=steps)
+        self._epoch.set_description(f"epoch {epoch + 1}", refresh=False)
+
+    def step(self) -> None:
+        """Move the lower bar."""
+        self._epoch.update()
+
+    def show(self, values: Mapping[str, float]) -> None:
+        """Show the values behind the upper bar."""
+        self._values |= values
+        self._run.set_postfix({name: f"{value:.4g}" for name, value in self._values.items()}, refresh=False)
+
+    def end_epoch(self, epochs: int) -> None:
+        """Move the upper bar."""
+        self._run.n = epochs
+        self._run.refresh()
+
+    def close(self) -> None:
+        """Close both bars."""
+        self._epoch.close()
+        self._run.close()

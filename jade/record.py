@@ -1,0 +1,206 @@
+"""What a run leaves on disk, before any tracker hears of it: configuration, metrics, pictures, status.
+
+One folder a run: `config.yml`, `yaml/`, `code/`, `environment.json`, `git.diff`, `metrics.jsonl`, `media/`,
+`status.json`, and the checkpoints, which `checkpoint` writes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import secrets
+import shutil
+import string
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from jade import snapshot
+from jade.config import Config
+from jade.entries import Entry
+from jade.errors import CheckpointError
+
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: eight small letters and digits, as W&B makes them."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))
+
+
+class Record:
+    """The folder of one run.
+
+    Args:
+        root: the experiments folder; `create` makes it if it is not there.
+        run_id: name of the run's own folder; a fresh one if None.
+    """
+
+    def __init__(self, root: Path, run_id: str | None = None) -> None:
+        self.run_id = run_id or new_run_id()
+        self.directory = (root / self.run_id).absolute()
+        self._root = root
+        self._began = time.time()
+        self._rows = 0
+        self._status: dict[str, Any] = {}
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            CheckpointError: if it cannot be made, or is there already.
+        """
+        root = self._root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir()
+        except FileExistsError:
+            raise CheckpointError(
+                f"There is a run {self.run_id!r} in {root} already."
+                if root.is_dir()
+                else f"{root} is no folder.",
+                where="--experiments-root",
+            ) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"The run's folder {self.directory} cannot be made: {error.strerror}.",
+                where="--experiments-root",
+            ) from None
+
+    def describe(
+        self, config: Config, project: Path, command: list[str], facts: Mapping[str, Any]
+    ) -> list[str]:
+        """Write what says what this run is; return the code files that were left out, with reasons."""
+        self._write("config.yml", yaml.safe_dump(dict(config.values), sort_keys=False, allow_unicode=True))
+        for section, path in config.files.items():
+            self._write(f"yaml/{section}.yml", path.read_text(encoding="utf-8-sig"))
+        commit, diff = snapshot.git_state(project)
+        if diff:
+            self._write("git.diff", diff)
+        known = {**snapshot.environment(command), **facts, "git_commit": commit}
+        self._write("environment.json", json.dumps(known, indent=2))
+        return snapshot.copy_code(project, self.directory / "code")
+
+    def files(self) -> list[Path]:
+        """Return the files that describe the run, sorted."""
+        folders = [self.directory / name for name in ("yaml", "code")]
+        names = ("config.yml", "environment.json", "git.diff")
+        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return sorted(found + [self.directory / name for name in names if (self.directory / name).is_file()])
+
+    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> dict[str, Path]:
+        """Append one row to `metrics.jsonl`, pictures and tables to `media/`.
+
+        Returns:
+            For each entry that became a file, its name and path.
+        """
+        values: dict[str, Any] = {}
+        files: dict[str, Path] = {}
+        for entry in entries:
+            if entry.kind == "scalar":
+                values[entry.name] = entry.value
+                continue
+            files[entry.name] = self._media(entry, iterations)
+        now = time.time()
+        row: dict[str, Any] = {"row": self._rows, "iterations": iterations, "epochs": epochs}
+        row |= {"time": round(now, 3), "runtime": round(now - self._began, 3), "metrics": values}
+        if files:
+            row["files"] = {name: str(path.relative_to(self.directory)) for name, path in files.items()}
+        with self._guarded("metrics.jsonl") as path, path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._rows += 1
+        return files
+
+    def update_status(self, status: str, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Replace `status.json`: `status` is "running", "finished", "failed" or "stopped"."""
+        now = round(time.time(), 3)
+        self._status |= {"run": self.run_id, "status": status, "pid": os.getpid(), "updated": now, **facts}
+        self._status.setdefault("started", round(self._began, 3))
+        self._write("status.json", json.dumps(self._status, indent=2))
+
+    def remove(self) -> None:
+        """Take the folder away again: the run did not come to be."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _media(self, entry: Entry, iterations: int) -> Path:
+        suffix, write = _WRITERS[entry.kind]
+        # Percent-encoding keeps two names apart that differ only in a character that no file name may hold.
+        name = f"media/{quote(entry.name, safe=' ')}/{iterations}{suffix}"
+        with self._guarded(name) as path:
+            write(path, entry.value)
+        return self.directory / name
+
+    def _write(self, name: str, text: str) -> None:
+        with self._guarded(name) as path:
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+
+    def _guarded(self, name: str) -> _Guarded:
+        return _Guarded(self.directory / name)
+
+
+class _Guarded:
+    """Makes the folder of a file, and tells an error of the disk as one that a user can mend."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Path:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{self._path.parent} cannot be made: {error.strerror}.") from error
+        return self._path
+
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if isinstance(error, OSError):
+            raise CheckpointError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+
+
+def _write_figure(path: Path, figure: Any) -> None:  # noqa: ANN401 - a matplotlib figure
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+def _write_images(path: Path, images: list[Any]) -> None:
+    from PIL import Image  # comes with matplotlib; only runs that draw need it
+
+    height, width = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
+    columns = min(len(images), 8)
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * (width + 2) - 2, rows * (height + 2) - 2), "white")
+    for index, image in enumerate(images):
+        sheet.paste(Image.fromarray(image), (index % columns * (width + 2), index // columns * (height + 2)))
+    sheet.save(path)
+
+
+def _write_histogram(path: Path, values: Any) -> None:  # noqa: ANN401 - a numpy array
+    import numpy as np  # only runs that log histograms need it here
+
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    counts, edges = np.histogram(finite, bins=64)
+    known = {"counts": counts.tolist(), "edges": edges.tolist(), "not_finite": int(values.size - finite.size)}
+    path.write_text(json.dumps(known))
+
+
+def _write_table(path: Path, table: tuple[list[str], list[list[object]]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([table[0], *table[1]])
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+_WRITERS: dict[str, tuple[str, Callable[[Path, Any], None]]] = {
+    "figure": (".png", _write_figure),
+    "images": (".png", _write_images),
+    "histogram": (".json", _write_histogram),
+    "table": (".csv", _write_table),
+    "text": (".txt", _write_text),
+}

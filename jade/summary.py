@@ -1,0 +1,84 @@
+"""The text that a run ends with: each metric's last and best value, the folder, the way to W&B."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+# Metrics of which more is better go by such names; of everything else, less is taken to be better.
+_MORE_IS_BETTER = (
+    "acc",
+    "auc",
+    "f1",
+    "precision",
+    "recall",
+    "score",
+    "reward",
+    "return",
+    "likelihood",
+    "elbo",
+    "r2",
+    "psnr",
+)
+_LESS_IS_BETTER = ("error", "loss", "distance", "divergence")
+
+
+@dataclass
+class Series:
+    """The last and the best value of one metric, each with its iteration."""
+
+    last: float
+    last_at: int
+    best: float
+    best_at: int
+    more_is_better: bool
+
+
+class Metrics:
+    """Last and best value of everything logged as a number."""
+
+    def __init__(self) -> None:
+        self.series: dict[str, Series] = {}
+
+    def add(self, name: str, value: float, iterations: int) -> None:
+        """Take one value in; a NaN is never the best."""
+        series = self.series.get(name)
+        if series is None:
+            self.series[name] = Series(value, iterations, value, iterations, more_is_better(name))
+            return
+        series.last, series.last_at = value, iterations
+        better = value > series.best if series.more_is_better else value < series.best
+        if better or math.isnan(series.best):
+            series.best, series.best_at = value, iterations
+
+
+def more_is_better(name: str) -> bool:
+    """Guess from its name whether a metric is to grow (`TestAccuracy`) or to shrink (`Rec Loss`)."""
+    words = name.lower()
+    if any(word in words for word in _LESS_IS_BETTER):
+        return False
+    return any(word in words for word in _MORE_IS_BETTER)
+
+
+def text(metrics: Metrics, status: str, directory: Path, way: str | None) -> str:
+    """Return the closing summary of a run."""
+    rows = [("metric", "last", "best", "")]
+    for name, series in metrics.series.items():
+        direction = "highest" if series.more_is_better else "lowest"
+        rows.append(
+            (name, _number(series.last), _number(series.best), f"{direction}, at iteration {series.best_at}")
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    table = [
+        f"  {name:<{widths[0]}}  {last:>{widths[1]}}  {best:>{widths[2]}}  {at}".rstrip()
+        for name, last, best, at in rows
+    ]
+    lines = [f"The run has {status}.", *(table if metrics.series else []), f"folder  {directory}"]
+    if way:
+        lines.append(f"{'upload' if way.startswith('wandb ') else 'W&B   '}  {way}")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.5g}"

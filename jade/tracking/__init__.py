@@ -1,0 +1,1 @@
+"""Where a run is logged: its own folder always, Weights & Biases if wanted."""

@@ -1,0 +1,53 @@
+"""The one door between a run and whatever follows it from outside.
+
+Implementations: `local` (the run's folder only) and `wandb_run` (the folder, then Weights & Biases). The loop
+knows a `Tracker` and nothing else; a shared test class holds every implementation to this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jade.entries import Entry
+
+
+class Tracker(Protocol):
+    """Follows one run from start to finish.
+
+    Attributes:
+        run_id: the run's id, which is also the name of its folder.
+        directory: the run's folder.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def changes_params(self) -> bool:
+        """Whether `start` will return other params than it is given, as under a sweep."""
+
+    def start(self, flat: Mapping[str, Any]) -> dict[str, Any]:
+        """Open the run and return the params it is to use: `flat`, or what a sweep made of it.
+
+        Raises:
+            TrackingError: if the run cannot be opened; nothing of it remains then.
+        """
+
+    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
+        """Log entries at a point of the training; on disk before anything else."""
+
+    def keep(self, path: Path) -> None:
+        """Make a file of the run's folder part of the run, again each time it was replaced."""
+
+    def finish(self, status: str) -> None:
+        """Close the run as "finished", "stopped" or "failed"; a second call does nothing."""
+
+    def way_to_it(self) -> str | None:
+        """Return one line that tells a person how to see the run, or None if the folder is all there is."""

@@ -1,0 +1,54 @@
+"""A tracker that writes to the run's folder and nowhere else: no account, no network, no extra process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jade.entries import Entry
+from jade.record import Record
+
+
+class LocalTracker:
+    """Follows a run in its folder.
+
+    Args:
+        record: the run's folder.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._record.run_id
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+        return self._record.directory
+
+    @property
+    def changes_params(self) -> bool:
+        """False: there is nobody to change them."""
+        return False
+
+    def start(self, flat: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `flat` as it is."""
+        return dict(flat)
+
+    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
+        """Append a row to `metrics.jsonl`, and what is not a number to `media/`."""
+        self._record.log(entries, iterations, epochs)
+
+    def keep(self, path: Path) -> None:
+        """Do nothing: the file is where it belongs."""
+
+    def finish(self, status: str) -> None:
+        """Do nothing: the status is in the folder already."""
+
+    def way_to_it(self) -> str | None:
+        """Return None."""
+        return None

@@ -1,0 +1,260 @@
+"""The contract with the user's algorithm: what a Trainer offers and what it must define.
+
+The loop (`loop`) drives a Trainer; `experiment` builds it. Neither is known here.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from jade.errors import ContractError, JadeError, nearest
+
+# A loss that is logged every few hours must not keep a tensor for each step until then.
+LOSSES_KEPT = 1000
+
+
+class ArchitectureSource(Protocol):
+    """Builds the classes of the architecture file by name."""
+
+    def create(self, name: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any object
+        """Return the instance of `name`, given `params`."""
+
+
+class Trainer(nn.Module):
+    """A training algorithm: which networks it needs, which loader, and what one step does.
+
+    Write a subclass into `modules/models/`, name it in the model file, and define `initialize` and
+    `train_step`. Do not override `__init__`.
+
+    Attributes:
+        datasets: the datasets of the data file by name, built on first use.
+        train_loader: set by `initialize`; its batches are what `train_step` gets.
+        iterations: training steps done so far.
+        epochs: passes over `train_loader` done so far.
+        device: where the run trains; `get_device()` is its `torch.device`.
+    """
+
+    train_loader: Any
+
+    def __init__(
+        self, *, datasets: Mapping[str, Any], architecture: ArchitectureSource, device: torch.device
+    ) -> None:
+        super().__init__()
+        self.datasets = datasets
+        self.device: torch.device | str = device
+        self.iterations = 0
+        self.epochs = 0
+        self._architecture = architecture
+        self._stored: list[str] = []
+        self._losses: dict[str, _RunningMean] = {}
+        self._ended = False
+
+    # What a user overrides.
+
+    def initialize(self) -> None:
+        """Override. Builds networks, optimisers and `train_loader`.
+
+        Called once, with the `params` of the model file as keyword arguments.
+        """
+
+    def train_step(self, data: Any) -> None:  # noqa: ANN401 - a batch is whatever the dataset gives
+        """Override. Makes one training step on one batch.
+
+        Called with a batch of `train_loader` that is on the device already, every network in train mode.
+        """
+        raise ContractError(f"{type(self).__name__} defines no train_step(self, data).")
+
+    def on_start(self) -> None:
+        """Override. Called once, after `initialize` and before the first step."""
+
+    def on_iteration_end(self) -> None:
+        """Override. Called after each training step; there is no need to count `iterations`."""
+        self.iterations += 1
+
+    def on_epoch_end(self) -> None:
+        """Override. Called after each pass over `train_loader`; there is no need to count `epochs`."""
+        self.epochs += 1
+
+    # What a user calls.
+
+    def instantiate_architecture(self, name: str, /, **params: Any) -> Any:  # noqa: ANN401 - any object
+        """Return an instance of the class `name` of the architecture file, placed on the device.
+
+        Raises:
+            PluginError: if the file has no such class, or it takes other parameters.
+        """
+        instance = self._architecture.create(name, params)
+        return instance.to(self.get_device()) if isinstance(instance, nn.Module) else instance
+
+    def add_attribute_to_store(self, name: str) -> None:
+        """Make `self.<name>` part of every checkpoint.
+
+        Networks, optimisers and whatever else has a `state_dict` are stored by it; tensors, numbers, text
+        and lists or dictionaries of these as they are.
+        """
+        if not isinstance(name, str):
+            raise ContractError(
+                f"add_attribute_to_store takes the name of an attribute; {type(name).__name__} was given.",
+                hint="self.add_attribute_to_store('encoder')",
+            )
+        if name not in self._stored:
+            self._stored.append(name)
+
+    def add_loss_item(self, name: str, value: float | torch.Tensor) -> None:
+        """Add one value to the running mean of `name`, which is logged every `--log-loss-every` iterations.
+
+        Args:
+            name: under which the mean is logged.
+            value: a number, or a tensor without dimensions; it stays on its device until it is logged, so
+                there is no need for `.item()`, which would make a GPU wait.
+
+        Raises:
+            ContractError: if `value` is anything else.
+        """
+        if isinstance(value, torch.Tensor):
+            if value.dim():
+                raise ContractError(
+                    f"The loss item {name!r} is a tensor of shape {list(value.shape)};"
+                    " a single number is expected.",
+                    hint=f"self.add_loss_item({name!r}, value.mean())",
+                )
+            value = value.detach()
+        elif not isinstance(value, float | int | numbers.Real):
+            raise ContractError(f"The loss item {name!r} is {value!r}; a number is expected.")
+        mean = self._losses.get(name)
+        if mean is None:
+            mean = self._losses[name] = _RunningMean()
+        mean.add(value)
+
+    def get_device(self) -> torch.device:
+        """Return the device the run trains on; answers in `initialize`, too."""
+        return torch.device(self.device)
+
+    def end_training(self) -> None:
+        """End the run after the present step, as finished."""
+        self._ended = True
+
+    # What JADE asks.
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether `end_training` was called."""
+        return self._ended
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The attributes to store, by name."""
+        return {name: getattr(self, name) for name in self._stored}
+
+    def take_losses(self) -> dict[str, float]:
+        """Return the mean of each loss item since the last call, and start anew."""
+        losses, self._losses = self._losses, {}
+        return {name: mean.read() for name, mean in losses.items()}
+
+    def faults(self) -> Iterator[JadeError]:
+        """Yield what `initialize` should have done and did not."""
+        name = type(self).__name__
+        if type(self).train_step is Trainer.train_step:
+            yield ContractError(f"{name} defines no train_step.", hint="def train_step(self, data): …")
+        yield from self._loader_faults(name)
+        for attribute in self._stored:
+            if not hasattr(self, attribute):
+                near = nearest(attribute, [key for key in self._own_names() if not key.startswith("_")])
+                yield ContractError(
+                    f"{name} stores the attribute {attribute!r}, which it does not have.",
+                    hint=f"did you mean: {near}" if near else f"initialize must set self.{attribute}",
+                )
+
+    def _loader_faults(self, name: str) -> Iterator[JadeError]:
+        hint = "self.train_loader = DataLoader(self.datasets['train'], batch_size=…, shuffle=True)"
+        loader = getattr(self, "train_loader", None)
+        if loader is None:
+            yield ContractError(f"{name} sets no train_loader in initialize.", hint=hint)
+        elif isinstance(loader, Dataset) or not hasattr(loader, "__iter__"):
+            yield ContractError(
+                f"The train_loader of {name} is a {type(loader).__name__}, which gives no batches.", hint=hint
+            )
+        elif hasattr(loader, "__len__") and _length(loader) == 0:
+            yield ContractError(
+                f"The train_loader of {name} has no batches.",
+                hint="Is the dataset empty, or drop_last set with fewer items than batch_size?",
+            )
+
+    def _own_names(self) -> list[str]:
+        return [*vars(self), *self._modules, *self._parameters, *self._buffers]
+
+    # Networks kept in plain lists and dictionaries get mode and device like all others.
+
+    def train(self, mode: bool = True) -> Self:
+        """Set every network, also those in plain lists and dictionaries, to train or evaluation mode."""
+        super().train(mode)
+        for module in self._loose_modules():
+            module.train(mode)
+        return self
+
+    def all_modules(self) -> Iterator[nn.Module]:
+        """Yield every network of the trainer, also those in plain lists and dictionaries."""
+        yield from self.modules()
+        for module in self._loose_modules():
+            yield from module.modules()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own has no annotations
+        for module in self._loose_modules():
+            module._apply(fn)  # type: ignore[no-untyped-call]
+        return self
+
+    def _loose_modules(self) -> Iterator[nn.Module]:
+        for name, value in vars(self).items():
+            if name not in ("_modules", "_parameters", "_buffers", "_losses", "_stored"):
+                yield from _modules_in(value)
+
+
+def _modules_in(value: object) -> Iterator[nn.Module]:
+    if type(value) not in (list, tuple, dict):
+        return
+    for item in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+        if isinstance(item, nn.Module):
+            yield item
+        else:
+            yield from _modules_in(item)
+
+
+def _length(loader: Any) -> int | None:  # noqa: ANN401 - any loader
+    try:
+        return len(loader)
+    except TypeError:  # a DataLoader over an iterable dataset has a __len__ that raises
+        return None
+
+
+class _RunningMean:
+    """A mean that leaves tensors on their device until it is read."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Any] = []
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, value: float | torch.Tensor) -> None:
+        self._waiting.append(value)
+        if len(self._waiting) >= LOSSES_KEPT:
+            self._collect()
+
+    def read(self) -> float:
+        self._collect()
+        return self._sum / self._count
+
+    def _collect(self) -> None:
+        tensors = [value for value in self._waiting if isinstance(value, torch.Tensor)]
+        plain = [float(value) for value in self._waiting if not isinstance(value, torch.Tensor)]
+        # One transfer for all of them: an .item() for each would make the device wait each time.
+        read = torch.stack(tensors).cpu().tolist() if tensors else []
+        self._sum += sum(plain) + sum(read)
+        self._count += len(self._waiting)
+        self._waiting.clear()
