@@ -89,11 +89,14 @@ class WandbTracker:
 
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row on disk, then hand the same row to W&B."""
-        self._record.log(entries, iterations, epochs)
+        files = self._record.log(entries, iterations, epochs)
         if self._run is None:
             return
         row: dict[str, Any] = {"iterations": iterations, "epochs": epochs}
-        row |= {entry.name: _FOR_WANDB[entry.kind](entry.value) for entry in entries}
+        for entry in entries:
+            # The drawn file, not the figure: wandb would draw it again, and needs pyplot to do so.
+            value = str(files[entry.name]) if entry.kind == "figure" else entry.value
+            row[entry.name] = _FOR_WANDB[entry.kind](value)
         self._run.log(row)
 
     def keep(self, path: Path) -> None:

@@ -1,0 +1,102 @@
+"""Fully connected networks for MNIST: `[batch, 1, 28, 28]`, values in [0, 1], ten classes.
+
+Passed as `--arch_impl modules/architectures/simple_MNIST.py`. A trainer asks for a class by its
+name, so another file with the same names (compare `simple_digits.py`) runs the same algorithm on
+other data.
+"""
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from modules.architectures.layers import (
+    Flatten,
+    Reshape,
+    StandardNormal,
+    StochasticLinear,
+    make_stack,
+)
+
+PICTURE = (1, 28, 28)  # channels, height, width
+N_INPUT = 28 * 28
+N_CLASSES = 10
+
+
+class Encoder(nn.Module):
+    """q(Z|X): a picture to a factorised Normal over representations."""
+
+    def __init__(self, z_dim: int, layers: list[int]) -> None:
+        """Create the network; `layers` are the widths of its hidden layers."""
+        super().__init__()
+        widths = [N_INPUT, *layers]
+        self.net = nn.Sequential(
+            Flatten(),
+            *make_stack(widths),
+            StochasticLinear(widths[-1], z_dim, "Normal"),
+        )
+
+    def forward(self, x: Tensor) -> Distribution:
+        """Return the distribution of Z; the trainer may sample it or take its mean."""
+        return self.net(x)
+
+
+class Decoder(nn.Module):
+    """p(X|Z): a representation to a factorised Normal over pictures, with a fixed scale."""
+
+    def __init__(self, z_dim: int, layers: list[int], sigma: float) -> None:
+        """Create the network; `sigma` is in units of pixel values, which lie in [0, 1]."""
+        super().__init__()
+        self.sigma = sigma
+        widths = [z_dim, *layers]
+        self.net = nn.Sequential(
+            *make_stack(widths),
+            nn.Linear(widths[-1], N_INPUT),
+            nn.Sigmoid(),
+            Reshape(*PICTURE),
+        )
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Return the distribution of X; a whole picture is one event, `log_prob` is `[batch]`."""
+        return Independent(Normal(self.net(z), self.sigma), len(PICTURE))
+
+
+class Prior(StandardNormal):
+    """p(Z): the distribution that representations are drawn towards. Called without arguments."""
+
+    def __init__(self, z_dim: int) -> None:
+        """Create the prior of `z_dim` dimensions."""
+        super().__init__(z_dim)
+
+
+class LabelClassifier(nn.Module):
+    """p(Y|Z): a representation to a distribution over classes."""
+
+    def __init__(self, z_dim: int, layers: list[int]) -> None:
+        """Create the network; an empty list of `layers` makes it linear."""
+        super().__init__()
+        widths = [z_dim, *layers]
+        self.net = nn.Sequential(
+            *make_stack(widths),
+            StochasticLinear(widths[-1], N_CLASSES, "Categorical"),
+        )
+
+    def forward(self, z: Tensor) -> Distribution:
+        """Return the distribution of Y for each row of `z`, `[batch, z_dim]`."""
+        return self.net(z)
+
+
+class Classifier(nn.Module):
+    """p(Y|X): a picture to a distribution over classes, without a detour."""
+
+    def __init__(self, layers: list[int]) -> None:
+        """Create the network with hidden layers of the given widths."""
+        super().__init__()
+        widths = [N_INPUT, *layers]
+        self.net = nn.Sequential(
+            Flatten(),
+            *make_stack(widths),
+            StochasticLinear(widths[-1], N_CLASSES, "Categorical"),
+        )
+
+    def forward(self, x: Tensor) -> Distribution:
+        """Return the distribution of Y for each picture."""
+        return self.net(x)
