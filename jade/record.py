@@ -6,6 +6,7 @@ One folder a run: `config.yml`, `yaml/`, `code/`, `environment.json`, `git.diff`
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -56,6 +57,7 @@ class Record:
             CheckpointError: if it cannot be made, or is there already.
         """
         root = self._root
+        self._made_root = not root.exists()
         try:
             root.mkdir(parents=True, exist_ok=True)
             self.directory.mkdir()
@@ -126,6 +128,9 @@ class Record:
     def remove(self) -> None:
         """Take the folder away again: the run did not come to be."""
         shutil.rmtree(self.directory, ignore_errors=True)
+        if self._made_root:
+            with contextlib.suppress(OSError):  # another run has begun there meanwhile
+                self._root.rmdir()
 
     def _media(self, entry: Entry, iterations: int) -> Path:
         suffix, write = _WRITERS[entry.kind]

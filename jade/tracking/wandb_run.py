@@ -22,6 +22,7 @@ from jade.record import Record
 
 DEFAULT_PROJECT = "jade"
 INIT_SECONDS = 30.0
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 _EXIT_CODES = {"finished": 0, "stopped": 0, "failed": 1}
 
 _log = logging.getLogger(__name__)
@@ -117,6 +118,10 @@ class WandbTracker:
 
     def _mode(self) -> str:
         wanted = self._environ.get("WANDB_MODE")
+        if wanted and wanted not in MODES:
+            raise TrackingError(
+                f"WANDB_MODE is {wanted!r}, which is no mode.", where="environment", wanted=wanted, choices=MODES
+            )
         if wanted:
             return wanted
         if _has_credentials(self._environ):
@@ -150,13 +155,12 @@ def _has_credentials(environ: Mapping[str, str]) -> bool:
 
 
 def _not_started(error: Exception, environ: Mapping[str, str]) -> TrackingError:
-    server = environ.get("WANDB_BASE_URL") or "the W&B server"
+    server = environ.get("WANDB_BASE_URL") or "W&B"
+    reason = str(error).strip().partition("\n")[0]  # what follows is advice for callers of wandb.init
     hint = "Offline: WANDB_MODE=offline; without W&B: --tracker local."
     if isinstance(error, wandb.errors.AuthenticationError):
-        return TrackingError(f"{server} refuses the credentials: {error}", hint=f"`wandb login` anew. {hint}")
-    if isinstance(error, wandb.errors.CommError):
-        return TrackingError(f"{server} cannot be reached: {error}", hint=hint)
-    return TrackingError(f"wandb does not start a run: {error}", hint=hint)
+        return TrackingError(f"{server} refuses the credentials: {reason}", hint=f"`wandb login` anew. {hint}")
+    return TrackingError(f"{server} does not start the run: {reason}", hint=hint)
 
 
 def _way_to(run: wandb.Run) -> str | None:

@@ -1,0 +1,113 @@
+"""The layers of `jade/`: who may import whom. A new file must be given a rank here and a room in jade/README.md."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+RANKS = {
+    0: ["errors", "scalars"],
+    1: [
+        "calls", "devices", "entries", "imports", "intervals", "params", "progress", "seeding", "signals",
+        "snapshot", "summary", "yaml_file",
+    ],
+    2: ["config", "plugins", "trainer", "tracking.base"],
+    3: ["build", "checkpoint", "eval", "record"],
+    4: ["journal", "tracking.local", "tracking.wandb_run"],
+    5: ["loop"],
+    6: ["experiment"],
+    7: ["cli"],
+    8: ["commands.train", "commands.new"],
+    9: ["__main__"],
+}  # fmt: skip
+# The façade for users, and packages that hold a docstring only.
+UNRANKED = {"", "tracking", "commands"}
+RANK = {name: rank for rank, names in RANKS.items() for name in names}
+# Not layers: a package's own name, imported for its version or its folder.
+FACADE = {"__main__": {"", "commands"}, "commands.new": {""}}
+CAPABILITIES = ("server", "slurm", "analysis", "recipes", "job_batches")
+
+
+def modules():
+    root = REPOSITORY / "jade"
+    for path in sorted(root.rglob("*.py")):
+        if "template" not in path.parts:
+            name = ".".join(path.relative_to(root).with_suffix("").parts)
+            yield name.removesuffix("__init__").rstrip("."), path
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.partition(".")[0] == "jade":
+                    yield alias.name.removeprefix("jade").lstrip("."), node.lineno
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "jade":
+            inner = node.module.removeprefix("jade").lstrip(".")
+            for alias in node.names:
+                whole = f"{inner}.{alias.name}".lstrip(".")
+                yield (whole if whole in RANK or whole in UNRANKED else inner), node.lineno
+
+
+def test_every_module_has_a_rank():
+    found = {name for name, _ in modules()}
+
+    assert len(found) > 30
+    assert found - UNRANKED == set(RANK)
+
+
+def test_imports_point_down():
+    wrong, seen = [], 0
+    for name, path in modules():
+        if name in UNRANKED:
+            continue
+        for target, line in imported(path):
+            seen += 1
+            if target in FACADE.get(name, ()):
+                continue
+            if target not in RANK or RANK[target] >= RANK[name]:
+                wrong.append(f"jade/{path.name}:{line}: {name} imports {target or 'jade'}")
+
+    assert seen > 80
+    assert wrong == []
+
+
+def test_the_core_names_no_capability():
+    named = [
+        f"{name}: {target}"
+        for name, path in modules()
+        for target, _ in imported(path)
+        if target.partition(".")[0] in CAPABILITIES
+    ]
+
+    assert named == []
+
+
+def test_every_module_is_in_the_map():
+    rooms = (REPOSITORY / "jade" / "README.md").read_text()
+
+    missing = [name for name in RANK if f"`{name.replace('.', '/')}.py`" not in rooms]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    "module", ["config", "params", "entries", "tracking.base", "cli", "errors", "__main__"]
+)
+def test_light_modules_load_neither_torch_nor_wandb(module):
+    code = f"import sys, jade.{module}; print([name for name in ('torch', 'wandb', 'numpy') if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_there():
+    code = "import jade; print([getattr(jade, name) for name in jade.__all__] and 'torch' in __import__('sys').modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "True"
