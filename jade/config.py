@@ -72,7 +72,7 @@ def compose(
     origins: dict[str, str] = {}
     for section in SECTIONS:
         try:
-            tree = read_yaml(files[section], environ)
+            tree = read_yaml(files[section], environ, section)
             values[section] = _section(section, tree)
         except ConfigError as fault:
             faults.append(fault)

@@ -34,11 +34,16 @@ class Tree:
     origins: dict[str, str]
 
 
-def read_yaml(path: Path, environ: Mapping[str, str]) -> Tree:
+def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree:
     """Return the values of one YAML file, environment variables expanded, with the origin of each.
 
     `$A`, `${A}` and `${A:-default}` are expanded in plain scalars, which are typed afterwards, and in
     double-quoted ones, which stay text. `$$` is a dollar sign. Single quotes and blocks are left as they are.
+
+    Args:
+        path: the file.
+        environ: the variables that it may name.
+        section: what errors put before its keys: "model", "data" or "eval".
 
     Raises:
         ConfigError: if the file cannot be read, is empty or is no mapping; for duplicate keys, keys with a
@@ -59,7 +64,7 @@ def read_yaml(path: Path, environ: Mapping[str, str]) -> Tree:
             " a mapping of names to values is expected.",
             where=f"{path}:1",
         )
-    reader = _Reader(path, environ, text)
+    reader = _Reader(path, environ, text, section)
     values = reader.mapping(node, "")
     raise_all(reader.faults)
     return Tree(path, values, reader.origins)
@@ -98,10 +103,11 @@ def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
 class _Reader:
     """Turns the nodes of one file into values, gathering origins and faults on the way."""
 
-    def __init__(self, path: Path, environ: Mapping[str, str], text: str) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], text: str, section: str) -> None:
         self.faults: list[JadeError] = []
         self.origins: dict[str, str] = {}
         self._path = path
+        self._section = section
         self._environ = environ
         self._lines = text.splitlines()
         self._open: list[yaml.Node] = []  # the nodes around the present one: an alias to one is a circle
@@ -246,4 +252,5 @@ class _Reader:
 
     def _fault(self, problem: str, node: yaml.Node, key: str, hint: str | None = None) -> None:
         place = f"{self._path}:{node.start_mark.line + 1}"
-        self.faults.append(ConfigError(problem, where=f"{place} ({key})" if key else place, hint=hint))
+        whole = ".".join(part for part in (self._section, key) if part)
+        self.faults.append(ConfigError(problem, where=f"{place} ({whole})" if whole else place, hint=hint))
