@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def create(folder: Path) -> None:
-    """Make the project in `folder`, whole or not at all.
+    """Make the project in `folder`; nothing is put there before all of it is written.
 
     Raises:
         ConfigError: if the folder holds something already, or cannot be made.
@@ -35,14 +35,15 @@ def create(folder: Path) -> None:
         raise ConfigError(
             f"{folder} is there already and is not empty.", where="DIR", hint="Name a new folder."
         )
+    target = folder.resolve()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
-            made = Path(beside) / folder.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+            made = Path(beside) / target.name
             shutil.copytree(TEMPLATE, made, ignore=shutil.ignore_patterns("__pycache__"))
-            if folder.exists():
-                folder.rmdir()
-            made.rename(folder)
+            target.mkdir(exist_ok=True)  # it may be the present folder, which must stay the same one
+            for part in made.iterdir():
+                part.rename(target / part.name)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made: {error.strerror}.", where="DIR") from error
 

@@ -120,7 +120,10 @@ class WandbTracker:
         wanted = self._environ.get("WANDB_MODE")
         if wanted and wanted not in MODES:
             raise TrackingError(
-                f"WANDB_MODE is {wanted!r}, which is no mode.", where="environment", wanted=wanted, choices=MODES
+                f"WANDB_MODE is {wanted!r}, which is no mode.",
+                where="environment",
+                wanted=wanted,
+                choices=MODES,
             )
         if wanted:
             return wanted
@@ -159,7 +162,9 @@ def _not_started(error: Exception, environ: Mapping[str, str]) -> TrackingError:
     reason = str(error).strip().partition("\n")[0]  # what follows is advice for callers of wandb.init
     hint = "Offline: WANDB_MODE=offline; without W&B: --tracker local."
     if isinstance(error, wandb.errors.AuthenticationError):
-        return TrackingError(f"{server} refuses the credentials: {reason}", hint=f"`wandb login` anew. {hint}")
+        return TrackingError(
+            f"{server} refuses the credentials: {reason}", hint=f"`wandb login` anew. {hint}"
+        )
     return TrackingError(f"{server} does not start the run: {reason}", hint=hint)
 
 

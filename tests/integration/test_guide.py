@@ -135,7 +135,9 @@ def test_n_workers_given_to_a_loader_is_explained_below_the_users_own_traceback(
     assert "TypeError: " in done.stderr
     lines = (project / "modules/models/VAE.py").read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if "DataLoader(" in text)
-    assert f"VAE.py:{line}: DataLoader takes no parameter 'n_workers'. did you mean: num_workers" in done.stderr
+    assert (
+        f"VAE.py:{line}: DataLoader takes no parameter 'n_workers'. did you mean: num_workers" in done.stderr
+    )
     assert not (project / "runs").exists()
 
 
