@@ -1,0 +1,183 @@
+"""What every tracker must do: a class of tests, run against each implementation by a subclass of it."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jade.entries import Entry
+from jade.record import Record
+
+FLAT = {
+    "model.class": "VAE",
+    "model.params.beta": 1e-4,
+    "model.params.z_dim": 64,
+    "model.params.layers": [1024, 256],
+    "model.params.ragged": [[1], [2.5, "x"]],
+    "model.params.name": None,
+    "model.params.flag": True,
+    "model.params.empty": {},
+    "model.params.none": [],
+    "model.params.text": "a $HOME 'quote' ä",
+    "seed": 42,
+}
+
+
+def picture():
+    figure = Figure(figsize=(1.0, 1.0))
+    figure.subplots().plot([1, 2])
+    return figure
+
+
+ENTRIES = {
+    "scalar": Entry("Test/Accuracy (%)", "scalar", 0.5),
+    "figure": Entry("a figure", "figure", picture()),
+    "images": Entry("images", "images", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)]),
+    "histogram": Entry("histogram", "histogram", np.array([0.0, 1.0, np.nan, np.inf])),
+    "table": Entry("table", "table", (["name", "n"], [["a", 1], ["b", None], [None, 2.5]])),
+    "text": Entry("text", "text", "two\nlines"),
+}
+
+ODD_ENTRIES = {
+    "images of several sizes": Entry(
+        "a/b c", "images", [np.zeros((2, 3), np.uint8), np.zeros((5, 4, 4), np.uint8)]
+    ),
+    "a table of mixed cells": Entry("x", "table", (["cell"], [["a"], [1], [2.5], [True], [None]])),
+    "a table without rows": Entry("x", "table", (["a", "b"], [])),
+    "a histogram of nothing finite": Entry("x", "histogram", np.array([np.nan, np.inf])),
+    "a histogram of whole numbers": Entry("x", "histogram", np.array([1, 2, 2])),
+    "a histogram of booleans": Entry("x", "histogram", np.array([True, False])),
+    "an empty text": Entry("x", "text", ""),
+}
+
+
+class TrackerContract:
+    """Tests of the `Tracker` protocol.
+
+    A subclass gives the fixture `tracker`: not yet started, of a record whose folder there is.
+    """
+
+    @pytest.fixture
+    def record(self, tmp_path):
+        record = Record(tmp_path / "it's my [experiments] 100%")
+        record.create()
+        return record
+
+    @pytest.fixture
+    def started(self, tracker):
+        tracker.start(FLAT)
+        yield tracker
+        tracker.finish("finished")
+
+    def rows(self, tracker):
+        lines = (tracker.directory / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_the_run_id_names_the_folder(self, tracker, record):
+        assert (tracker.run_id, tracker.directory) == (record.run_id, record.directory)
+        assert tracker.directory.name == tracker.run_id
+
+    def test_without_a_sweep_params_come_back_as_they_were(self, tracker):
+        assert not tracker.changes_params
+
+        effective = tracker.start(FLAT)
+        tracker.finish("finished")
+
+        assert effective == FLAT
+        assert {name: type(value) for name, value in effective.items()} == {
+            name: type(value) for name, value in FLAT.items()
+        }
+
+    def test_starting_changes_nothing_that_it_was_given(self, tracker):
+        flat = dict(FLAT)
+
+        effective = tracker.start(flat)
+        effective["seed"] = 1
+        tracker.finish("finished")
+
+        assert flat == FLAT
+
+    def test_a_row_is_on_disk_when_log_returns(self, started):
+        started.log([Entry("loss", "scalar", 1.0)], 10, 1)
+
+        (row,) = self.rows(started)
+        assert (row["iterations"], row["epochs"], row["metrics"]) == (10, 1, {"loss": 1.0})
+
+    @pytest.mark.parametrize("kind", ENTRIES)
+    def test_every_kind_of_entry_is_logged(self, started, kind):
+        entry = ENTRIES[kind]
+
+        started.log([entry, Entry("loss", "scalar", 1.0)], 10, 1)
+
+        (row,) = self.rows(started)
+        assert entry.name in {**row["metrics"], **row.get("files", {})}
+        assert all((started.directory / path).stat().st_size for path in row.get("files", {}).values())
+
+    @pytest.mark.parametrize("odd", ODD_ENTRIES)
+    def test_odd_entries_are_logged_too(self, started, odd):
+        started.log([ODD_ENTRIES[odd]], 10, 1)
+
+        assert len(self.rows(started)) == 1
+
+    def test_an_earlier_iteration_may_be_logged_again(self, started):
+        for iterations in (10, 20, 10, 15):
+            started.log([Entry("loss", "scalar", 1.0)], iterations, 1)
+
+        assert [row["iterations"] for row in self.rows(started)] == [10, 20, 10, 15]
+
+    def test_values_that_are_not_finite_are_logged(self, started):
+        started.log([Entry("a", "scalar", math.nan), Entry("b", "scalar", -math.inf)], 1, 0)
+
+        (row,) = self.rows(started)
+        assert math.isnan(row["metrics"]["a"])
+        assert row["metrics"]["b"] == -math.inf
+
+    def test_a_log_without_entries_is_fine(self, started):
+        started.log([], 1, 0)
+
+        assert [row["metrics"] for row in self.rows(started)] == [{}]
+
+    @pytest.mark.parametrize("name", ["model.pt", "yaml/model [1].yml", "code/my file.py", "code/*.txt"])
+    def test_a_file_that_is_kept_stays_as_it_is(self, started, name):
+        path = started.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("first")
+
+        started.keep(path)
+        path.write_text("second")
+        started.keep(path)
+
+        assert path.read_text() == "second"
+        assert not path.is_symlink()
+
+    def test_a_file_that_was_replaced_is_kept_again(self, started):
+        path = started.directory / "model.pt"
+        for content in ("first", "second", "third"):
+            new = path.with_name("new")
+            new.write_text(content)
+            new.replace(path)
+            started.keep(path)
+
+        assert path.read_text() == "third"
+
+    @pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
+    def test_a_run_is_closed_once_however_often_it_is_told(self, tracker, status):
+        tracker.start(FLAT)
+
+        tracker.finish(status)
+        tracker.finish(status)
+
+        assert tracker.directory.is_dir()
+
+    def test_a_run_that_was_never_started_may_be_closed(self, tracker):
+        tracker.finish("failed")
+
+    def test_the_way_to_the_run_is_one_line_or_nothing_and_outlives_it(self, tracker):
+        tracker.start(FLAT)
+        before = tracker.way_to_it()
+        tracker.finish("finished")
+
+        assert tracker.way_to_it() == before
+        assert before is None or (before and "\n" not in before)

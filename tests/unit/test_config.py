@@ -1,0 +1,292 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from jade import config
+from jade.errors import ConfigError
+
+MODEL = "class: VAETrainer\nparams:\n  z_dim: 64\n  beta: 0.5\n"
+DATA = "train:\n  class: Digits\n  params:\n    split: train\ntest:\n  class: Digits\n"
+EVAL = "Accuracy:\n  class: AccuracyEvaluation\n"
+TOP = {"arch_impl": ("arch.py", "--arch_impl"), "seed": (42, "default"), "epochs": (3, "--epochs")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "it's [my] folder"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def compose(folder: Path):
+    def composed(model=MODEL, data=DATA, evaluations=EVAL, top=None, overrides=None, environ=None):
+        files = {name: folder / f"{name}.yml" for name in config.SECTIONS}
+        for name, text in zip(config.SECTIONS, (model, data, evaluations), strict=True):
+            files[name].write_text(text)
+        return config.compose(files, {**TOP, **(top or {})}, overrides or {}, environ or {})
+
+    return composed
+
+
+@pytest.fixture
+def fault(compose):
+    def message(*arguments, **keywords) -> str:
+        with pytest.raises(ConfigError) as caught:
+            compose(*arguments, **keywords)
+        return str(caught.value)
+
+    return message
+
+
+def test_three_files_and_the_flags_become_one_configuration(compose, folder):
+    composed = compose()
+
+    assert composed.values == {
+        "model": {"class": "VAETrainer", "params": {"z_dim": 64, "beta": 0.5}},
+        "data": {
+            "train": {"class": "Digits", "params": {"split": "train"}},
+            "test": {"class": "Digits", "params": {}},
+        },
+        "eval": {"Accuracy": {"class": "AccuracyEvaluation", "params": {}}},
+        "arch_impl": "arch.py",
+        "seed": 42,
+        "epochs": 3,
+    }
+    assert composed.files["model"] == folder / "model.yml"
+
+
+def test_the_flat_form_has_a_dotted_key_for_every_leaf(compose):
+    flat = compose().flat
+
+    assert flat["model.params.z_dim"] == 64
+    assert flat["data.test.params"] == {}
+    assert flat["epochs"] == 3
+
+
+def test_every_leaf_has_a_place(compose, folder):
+    composed = compose()
+
+    assert composed.where("model.params.z_dim") == f"{folder / 'model.yml'}:3 (model.params.z_dim)"
+    assert composed.where("data.test.class") == f"{folder / 'data.yml'}:6 (data.test.class)"
+    assert composed.where("epochs") == "--epochs (epochs)"
+    assert composed.where("seed") == "default (seed)"
+    assert all(composed.where(key).endswith(f" ({key})") for key in composed.flat)
+
+
+def test_what_is_written_nowhere_is_placed_at_the_nearest_group_above(compose, folder):
+    composed = compose()
+
+    assert composed.where("data.test.params.split") == f"{folder / 'data.yml'}:5 (data.test.params.split)"
+    assert composed.where("eval") == f"{folder / 'eval.yml'}:1 (eval)"
+    assert composed.where("unheard.of") == "unheard.of"
+
+
+@pytest.mark.parametrize("params", ["", "params:\n", "params: null\n", "params: {}\n"])
+def test_params_may_be_absent_null_or_empty(compose, params):
+    assert compose(model=f"class: T\n{params}").values["model"] == {"class": "T", "params": {}}
+
+
+@pytest.mark.parametrize("section", ["data", "evaluations"])
+def test_there_may_be_no_datasets_and_no_evaluations(compose, section):
+    composed = compose(**{section: "{}"})
+
+    assert composed.values["data" if section == "data" else "eval"] == {}
+
+
+def test_variables_come_from_the_environment_that_is_handed_over(compose, fault):
+    model = "class: T\nparams: {n: $SOME_N}\n"
+
+    assert compose(model, environ={"SOME_N": "3"}).values["model"]["params"] == {"n": 3}
+    assert "The environment variable SOME_N is not set." in fault(model, environ={})
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [("3", "a number"), ("[]", "a list"), ('""', "text"), ("false", "true or false"), ("\n- a: 1", "a list")],
+)
+def test_params_that_are_no_mapping_are_refused(fault, folder, params, kind):
+    assert fault(f"class: T\nparams: {params}") == (
+        f"params is {kind}; a mapping of names to values is expected.\n"
+        f"  at: {folder / 'model.yml'}:2 (model.params)"
+    )
+
+
+@pytest.mark.parametrize("written", ["3", "", "[T]", "{a: 1}", "on", '""'])
+def test_a_class_that_is_no_name_is_refused(fault, folder, written):
+    text = fault(f"params: {{}}\nclass: {written}\n")
+
+    assert "is no name of a class." in text
+    assert f"at: {folder / 'model.yml'}:2 (model.class)" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("param", "params"), ("parameters", "params"), ("klass", "class")]
+)
+def test_an_unknown_key_of_a_description_names_the_right_one(fault, folder, key, meant):
+    text = fault(data=f"train:\n  class: D\n  {key}: X\n")
+
+    assert text == (
+        f"A description has no key {key!r}.\n"
+        f"  at: {folder / 'data.yml'}:3 (data.train.{key})\n"
+        f"  did you mean: {meant}\n"
+        "  known: class, params\n"
+        f"  If {key!r} is a parameter of the class, it belongs under params."
+    )
+
+
+def test_params_beside_the_class_are_told_where_they_belong(fault, folder):
+    text = fault("class: T\nz_dim: 3\nlr: 0.1\n")
+
+    assert text.startswith("2 faults were found.")
+    assert f"A description has no key 'z_dim'.\n  at: {folder / 'model.yml'}:2 (model.z_dim)" in text
+    assert "If 'lr' is a parameter of the class, it belongs under params." in text
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("train: D", "text"), ("train:", "null"), ("train:\n- class: D", "a list"), ("train: 3", "a number")],
+)
+def test_a_dataset_that_is_no_description_shows_one(fault, folder, text, kind):
+    message = fault(data=text)
+
+    assert message.startswith(
+        f"data.train is {kind}; a description is expected.\n  at: {folder / 'data.yml'}:1 (data.train)"
+    )
+    assert "class: NameOfTheClass\n    params:\n      name: value" in message
+
+
+@pytest.mark.parametrize("text", ["train: {}", "train:\n  params: {}"])
+def test_a_description_without_a_class_is_refused(fault, folder, text):
+    assert fault(data=text).startswith(f"There is no class.\n  at: {folder / 'data.yml'}:1 (data.train)")
+
+
+@pytest.mark.parametrize("swapped", [DATA, EVAL])
+def test_a_data_file_given_as_model_file_is_recognised(fault, folder, swapped):
+    text = fault(model=swapped)
+
+    assert f"at: {folder / 'model.yml'}:1" in text
+    assert "given to --model_conf by mistake?" in text
+
+
+@pytest.mark.parametrize(("argument", "flag"), [("data", "--data_conf"), ("evaluations", "--eval_conf")])
+def test_a_model_file_given_as_data_or_evaluation_file_is_recognised(fault, argument, flag):
+    assert f"Is it a model file, given to {flag} by mistake?" in fault(**{argument: MODEL})
+
+
+def test_an_empty_mapping_as_model_file_has_no_class(fault):
+    text = fault(model="{}")
+
+    assert "There is no class." in text
+    assert "dictionary of descriptions" not in text
+
+
+def test_a_sentence_about_an_evaluation_file_reads_well(fault):
+    assert fault(evaluations=MODEL).startswith("An eval")
+
+
+def test_the_faults_of_all_files_come_together(fault, folder):
+    text = fault(model="", data="train: 3\ntest:\n  clas: D\n", evaluations="E: {class: A, params: {a: $NO}}")
+
+    assert f"{folder / 'model.yml'} is empty." in text
+    assert "data.train is a number" in text
+    assert "A description has no key 'clas'." in text
+    assert "The environment variable NO is not set." in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "bounds"),
+    [
+        ("seed", -1, "from 0 to 4294967295"),
+        ("seed", 2**32, "from 0 to 4294967295"),
+        ("seed", True, "from 0 to 4294967295"),
+        ("seed", 1.5, "from 0 to 4294967295"),
+        ("seed", "x", "from 0 to 4294967295"),
+        ("seed", None, "from 0 to 4294967295"),
+        ("epochs", 0, "of at least 1"),
+        ("epochs", -1, "of at least 1"),
+        ("epochs", 2.5, "of at least 1"),
+        ("epochs", math.nan, "of at least 1"),
+        ("epochs", False, "of at least 1"),
+    ],
+)
+def test_seed_and_epochs_must_be_whole_and_within_bounds(fault, key, value, bounds):
+    text = fault(top={key: (value, f"--{key}")})
+
+    assert text.startswith(f"{key} is {value!r}; it takes a whole number {bounds}.\n  at: --{key}")
+
+
+def test_the_largest_seed_and_a_single_epoch_are_allowed(compose):
+    composed = compose(top={"seed": (2**32 - 1, "--seed"), "epochs": (1, "--epochs")})
+
+    assert (composed.values["seed"], composed.values["epochs"]) == (2**32 - 1, 1)
+
+
+def test_wrong_seed_and_wrong_epochs_come_together(fault):
+    assert fault(top={"seed": (-1, "--seed"), "epochs": (0, "--epochs")}).startswith("2 faults were found.")
+
+
+def test_an_override_wins_over_the_file_and_becomes_the_origin(compose, folder):
+    composed = compose(overrides={"model.params.beta": 0.1, "epochs": 5})
+
+    assert composed.values["model"]["params"] == {"z_dim": 64, "beta": 0.1}
+    assert composed.where("model.params.beta") == "command line (model.params.beta)"
+    assert composed.where("epochs") == "command line (epochs)"
+    assert composed.where("model.params.z_dim").startswith(str(folder))
+
+
+def test_a_sweep_wins_over_the_command_line(compose):
+    composed = compose(overrides={"model.params.beta": 0.1})
+
+    swept = config.override(composed, {"model": {"params": {"beta": 0.2}}}, "sweep")
+
+    assert swept.values["model"]["params"]["beta"] == 0.2
+    assert swept.where("model.params.beta") == "sweep (model.params.beta)"
+
+
+@pytest.mark.parametrize("given", [{"model.params.z_dim": 64.0}, {"seed": 42}, {"model.params.beta": "0.5"}])
+def test_a_sweep_that_sets_what_the_file_says_changes_no_origin(compose, given):
+    composed = compose()
+
+    swept = config.override(composed, given, "sweep")
+
+    assert swept == composed
+
+
+def test_nan_in_a_file_that_no_one_overrides_keeps_its_origin(compose):
+    composed = compose(model="class: T\nparams:\n  x: .nan\n")
+
+    swept = config.override(composed, dict(composed.flat), "sweep")
+
+    assert swept.origins == composed.origins
+
+
+def test_override_leaves_the_configuration_it_was_given_as_it_was(compose):
+    composed, again = compose(), compose()
+
+    config.override(composed, {"model.params.z_dim": 1, "data.test.params": {"split": "x"}}, "sweep")
+
+    assert composed == again
+
+
+@pytest.mark.parametrize("given", [{"seed": -1}, {"seed": None}, {"epochs": 0}, {"epochs": math.inf}])
+def test_a_sweep_is_held_to_the_bounds_of_seed_and_epochs(compose, given):
+    composed = compose()
+
+    with pytest.raises(ConfigError, match=r"(?s)it takes a whole number.*at: sweep"):
+        config.override(composed, given, "sweep")
+
+
+def test_an_override_of_an_unknown_key_names_the_command_line_and_the_nearest(fault):
+    text = fault(overrides={"model.params.zdim": 1})
+
+    assert text.startswith(
+        "'model.params.zdim' is set, but no configuration file defines it.\n  at: command line"
+    )
+    assert "did you mean: model.params.z_dim" in text
+
+
+@pytest.mark.parametrize("key", ["model.class", "arch_impl", "data.train.class"])
+def test_an_override_cannot_take_away_a_class_or_the_architecture(fault, key):
+    assert key in fault(overrides={key: None})

@@ -1,0 +1,100 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from jade import journal
+from jade.entries import Entry
+from jade.journal import Journal
+from jade.record import Record
+from jade.tracking.local import LocalTracker
+
+
+class Shown:
+    """A progress that remembers what it was to show."""
+
+    def __init__(self):
+        self.values = []
+
+    def show(self, values):
+        self.values.append(dict(values))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def record(tmp_path):
+    record = Record(tmp_path, "abc")
+    record.create()
+    return record
+
+
+@pytest.fixture
+def written(record, clock):
+    return Journal(LocalTracker(record), record, Shown())
+
+
+def status(record):
+    return json.loads((record.directory / "status.json").read_text())
+
+
+def test_one_log_reaches_folder_progress_summary_and_status(written, record):
+    written.log([Entry("loss", "scalar", 2.0)], 10, 1)
+
+    assert json.loads((record.directory / "metrics.jsonl").read_text())["metrics"] == {"loss": 2.0}
+    assert written.progress.values == [{"loss": 2.0}]
+    assert written.metrics.series["loss"].last_at == 10
+    assert (status(record)["status"], status(record)["iterations"], status(record)["epochs"]) == (
+        "running",
+        10,
+        1,
+    )
+
+
+def test_only_numbers_are_shown(written, record):
+    written.log([Entry("note", "text", "x"), Entry("loss", "scalar", 2.0)], 10, 1)
+
+    assert written.progress.values == [{"loss": 2.0}]
+    assert list(written.metrics.series) == ["loss"]
+    assert (record.directory / "media/note/10.txt").is_file()
+
+
+def test_the_status_is_written_at_most_once_a_second(written, record, clock):
+    written.at(1, 0)
+    clock.now += 0.9
+    written.at(2, 0)
+    early = status(record)["iterations"]
+    clock.now += 0.1
+    written.at(3, 0)
+
+    assert (early, status(record)["iterations"]) == (1, 3)
+
+
+def test_a_status_that_is_asked_for_is_written_at_once(written, record):
+    written.at(1, 0)
+    written.status("finished", 2, 1)
+
+    assert (status(record)["status"], status(record)["iterations"]) == ("finished", 2)
+
+
+def test_the_status_holds_the_last_and_the_best_value_of_each_metric(written, record):
+    for iteration, value in ((1, 0.5), (2, 0.9), (3, 0.7)):
+        written.log([Entry("TestAccuracy", "scalar", value)], iteration, 0)
+
+    written.status("finished", 3, 1)
+
+    assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.7, "best": 0.9, "best_at": 2}}
+
+
+def test_a_file_to_keep_is_handed_to_the_tracker(record):
+    kept = []
+    tracker = SimpleNamespace(keep=kept.append)
+
+    Journal(tracker, record, Shown()).keep(record.directory / "model.pt")
+
+    assert kept == [record.directory / "model.pt"]

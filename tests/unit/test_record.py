@@ -1,0 +1,399 @@
+import csv
+import errno
+import json
+import math
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jade.config import Config
+from jade.entries import Entry
+from jade.errors import CheckpointError
+from jade.record import Record, new_run_id
+
+
+@pytest.fixture
+def record(tmp_path):
+    record = Record(tmp_path / "experiments", "abc")
+    record.create()
+    return record
+
+
+@pytest.fixture
+def config(tmp_path):
+    values = {
+        "model": {"class": "Löss", "params": {"lr": 1e-4, "layers": [8, 4], "name": None, "flag": True}},
+        "data": {"train": {"class": "Digits", "params": {}}},
+        "eval": {},
+        "arch_impl": "a.py",
+        "seed": 42,
+        "epochs": 3,
+    }
+    files = {}
+    for section in ("model", "data", "eval"):
+        files[section] = tmp_path / f"my {section}.yml"
+        files[section].write_text(f"# {section}: $DATA_ROOT\n", encoding="utf-8")
+    return Config(values, {}, files)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    project = tmp_path / "project"
+    project.mkdir()
+    return project
+
+
+def rows(record):
+    return [json.loads(line) for line in (record.directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def status(record):
+    return json.loads((record.directory / "status.json").read_text())
+
+
+def figure(width=2.0):
+    found = Figure(figsize=(width, 1.0))
+    found.subplots().plot([1, 2])
+    return found
+
+
+# The folder
+
+
+def test_a_run_id_is_eight_small_letters_and_digits_and_new_each_time():
+    ids = {new_run_id() for _ in range(100)}
+
+    assert len(ids) == 100
+    assert all(len(name) == 8 and name.isalnum() and name == name.lower() for name in ids)
+
+
+def test_nothing_is_written_before_the_folder_is_made(tmp_path):
+    Record(tmp_path / "experiments")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_made_below_a_root_that_need_not_be_there(tmp_path):
+    record = Record(tmp_path / "a b" / "[experiments]")
+
+    record.create()
+
+    assert record.directory == tmp_path / "a b" / "[experiments]" / record.run_id
+    assert record.directory.is_dir()
+
+
+def test_the_folder_stays_where_it_is_when_the_present_folder_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = Record(Path("experiments"), "abc")
+    (tmp_path / "elsewhere").mkdir()
+
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert record.directory == tmp_path / "experiments" / "abc"
+
+
+def test_two_runs_at_once_get_two_folders(tmp_path):
+    def begin(_):
+        record = Record(tmp_path)
+        record.create()
+        record.log([Entry("loss", "scalar", 1.0)], 1, 0)
+        return record
+
+    with ThreadPoolExecutor(8) as pool:
+        records = list(pool.map(begin, range(16)))
+
+    assert len({record.directory for record in records}) == 16
+    assert [len(rows(record)) for record in records] == [1] * 16
+
+
+def test_a_run_id_that_is_taken_is_refused_and_the_old_run_left_alone(record):
+    record.update_status("finished")
+
+    with pytest.raises(CheckpointError, match="There is a run 'abc' in .*experiments already") as caught:
+        Record(record.directory.parent, "abc").create()
+
+    assert "at: --experiments-root" in str(caught.value)
+    assert status(record)["status"] == "finished"
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CheckpointError, match=r"file is no folder\.\n  at: --experiments-root"):
+        Record(tmp_path / "file").create()
+
+
+def test_a_root_below_a_file_is_told(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(CheckpointError, match=r"cannot be made: Not a directory\.\n  at: --experiments-root"):
+        Record(tmp_path / "file" / "experiments").create()
+
+
+def test_a_run_that_did_not_come_to_be_leaves_nothing(record):
+    record.update_status("running")
+
+    record.remove()
+
+    assert not record.directory.parent.exists()
+
+
+def test_a_run_that_did_not_come_to_be_leaves_the_other_runs_alone(record, tmp_path):
+    other = Record(record.directory.parent, "other")
+    other.create()
+
+    record.remove()
+
+    assert other.directory.is_dir()
+
+
+def test_a_root_that_was_there_stays(tmp_path):
+    record = Record(tmp_path)
+    record.create()
+
+    record.remove()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+# What the run is
+
+
+def test_the_resolved_configuration_and_the_raw_files_are_written(record, config, project):
+    record.describe(config, project, ["python", "train.py"], {"device": "cpu"})
+
+    assert yaml.safe_load((record.directory / "config.yml").read_text(encoding="utf-8")) == config.values
+    assert (record.directory / "yaml/model.yml").read_text() == "# model: $DATA_ROOT\n"
+    assert (record.directory / "yaml/eval.yml").read_text() == "# eval: $DATA_ROOT\n"
+
+
+def test_the_environment_names_command_packages_and_facts(record, config, project):
+    record.describe(config, project, ["python", "train.py", "--seed", "1"], {"device": "cpu"})
+
+    known = json.loads((record.directory / "environment.json").read_text())
+
+    assert known["command"] == ["python", "train.py", "--seed", "1"]
+    assert known["device"] == "cpu"
+    assert known["git_commit"] is None
+    assert "torch" in known["packages"]
+
+
+def test_the_files_that_describe_a_run_are_listed_in_order(record, config, project):
+    record.describe(config, project, [], {})
+    record.log([Entry("loss", "scalar", 1.0), Entry("note", "text", "x")], 1, 0)
+
+    listed = [str(path.relative_to(record.directory)) for path in record.files()]
+
+    assert listed == ["config.yml", "environment.json", "yaml/data.yml", "yaml/eval.yml", "yaml/model.yml"]
+
+
+def test_code_that_cannot_be_copied_is_told_as_an_error_of_the_disk(record, config, project, monkeypatch):
+    (project / "train.py").write_text("")
+    module = ModuleType("of_the_project")
+    module.__file__ = str(project / "train.py")
+    monkeypatch.setitem(sys.modules, "of_the_project", module)
+    (record.directory / "code").write_text("in the way")
+
+    with pytest.raises(CheckpointError, match="code"):
+        record.describe(config, project, [], {})
+
+
+# Metrics
+
+
+def test_each_log_is_a_row_with_its_point_of_the_training(record):
+    record.log([Entry("TestAccuracy", "scalar", 0.5), Entry("a/b", "scalar", 1.0)], 10, 1)
+    record.log([Entry("loss", "scalar", 2.0)], 10, 1)
+
+    first, second = rows(record)
+
+    assert (first["row"], first["iterations"], first["epochs"]) == (0, 10, 1)
+    assert first["metrics"] == {"TestAccuracy": 0.5, "a/b": 1.0}
+    assert "files" not in first
+    assert (second["row"], second["metrics"]) == (1, {"loss": 2.0})
+    assert second["time"] >= first["time"]
+    assert second["runtime"] >= first["runtime"] >= 0
+
+
+def test_a_row_is_on_disk_when_log_returns(record):
+    record.log([Entry("loss", "scalar", 1.0)], 1, 0)
+
+    assert len(rows(record)) == 1
+
+
+def test_values_that_are_not_finite_are_kept(record):
+    entries = [
+        Entry("a", "scalar", math.nan),
+        Entry("b", "scalar", math.inf),
+        Entry("c", "scalar", -math.inf),
+    ]
+    record.log(entries, 1, 0)
+
+    metrics = rows(record)[0]["metrics"]
+
+    assert math.isnan(metrics["a"])
+    assert (metrics["b"], metrics["c"]) == (math.inf, -math.inf)
+
+
+def test_a_full_disk_is_told(record):
+    (record.directory / "metrics.jsonl").symlink_to("/dev/full")
+
+    with pytest.raises(
+        CheckpointError, match=rf"metrics\.jsonl cannot be written: {os.strerror(errno.ENOSPC)}"
+    ):
+        record.log([Entry("loss", "scalar", 1.0)], 1, 0)
+
+
+def test_a_media_folder_that_cannot_be_made_is_told(record):
+    (record.directory / "media").write_text("in the way")
+
+    with pytest.raises(CheckpointError, match="media/note cannot be made"):
+        record.log([Entry("note", "text", "x")], 1, 0)
+
+
+# Media
+
+
+def test_a_picture_is_a_png_named_after_entry_and_iteration(record):
+    files = record.log([Entry("Reconstruction", "figure", figure())], 40, 2)
+
+    path = record.directory / "media/Reconstruction/40.png"
+    assert files == {"Reconstruction": path}
+    assert rows(record)[0]["files"] == {"Reconstruction": "media/Reconstruction/40.png"}
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.width > image.height > 50
+
+
+NAMES = ["a/b", "a%2Fb", "a b", "a?b", "a", "ä", "~", "a\\b", 'a"b']
+
+
+def test_names_that_differ_give_files_that_differ_inside_the_folder(record):
+    files = record.log([Entry(name, "text", name) for name in NAMES], 1, 0)
+
+    assert len({path.resolve() for path in files.values()}) == len(NAMES)
+    assert {name: path.read_text(encoding="utf-8") for name, path in files.items()} == {
+        name: name for name in NAMES
+    }
+    media = record.directory / "media"
+    assert all(path.resolve().parent.parent == media for path in files.values())
+
+
+def test_one_image_is_stored_pixel_by_pixel(record):
+    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+
+    path = record.log([Entry("x", "images", [pixels])], 1, 0)["x"]
+
+    with Image.open(path) as image:
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+def test_images_are_stored_as_one_sheet_of_at_most_eight_in_a_row(record):
+    pictures = [np.full((4, 6), index * 10, dtype=np.uint8) for index in range(11)]
+
+    path = record.log([Entry("x", "images", pictures)], 1, 0)["x"]
+
+    with Image.open(path) as image:
+        assert image.size == (8 * 6 + 7 * 2, 2 * 4 + 2)
+        assert image.getpixel((0, 0)) == (0, 0, 0)
+        assert image.getpixel((8, 0)) == (10, 10, 10)
+        assert image.getpixel((0, 6)) == (80, 80, 80)
+        assert image.getpixel((6, 0)) == (255, 255, 255)
+
+
+def test_grey_coloured_and_transparent_images_of_several_sizes_share_a_sheet(record):
+    pictures = [
+        np.zeros((2, 2), dtype=np.uint8),
+        np.full((5, 3, 3), 200, dtype=np.uint8),
+        np.full((1, 4, 4), 9, dtype=np.uint8),
+    ]
+
+    path = record.log([Entry("x", "images", pictures)], 1, 0)["x"]
+
+    with Image.open(path) as image:
+        assert image.size == (3 * 4 + 2 * 2, 5)
+
+
+def test_a_histogram_counts_its_values_and_those_that_are_not_finite(record):
+    values = np.array([0.0, 0.5, 0.5, 1.0, np.nan, np.inf])
+
+    path = record.log([Entry("x", "histogram", values)], 1, 0)["x"]
+
+    known = json.loads(path.read_text())
+    assert (sum(known["counts"]), known["not_finite"]) == (4, 2)
+    assert (known["edges"][0], known["edges"][-1]) == (0.0, 1.0)
+    assert len(known["edges"]) == len(known["counts"]) + 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([np.nan]), np.array([True, False]), np.array([3, 3, 3]), np.array([1e-300, 1e300])],
+    ids=["nothing finite", "booleans", "all equal", "far apart"],
+)
+def test_odd_histograms_are_stored_too(record, values):
+    path = record.log([Entry("x", "histogram", values)], 1, 0)["x"]
+
+    known = json.loads(path.read_text())
+    assert sum(known["counts"]) + known["not_finite"] == values.size
+
+
+def test_a_table_is_a_csv_file_that_keeps_every_cell(record):
+    cells = [["a,b", 1.5], ['say "no"', None], ["two\nlines", True]]
+
+    path = record.log([Entry("x", "table", (["näme", "value"], cells))], 1, 0)["x"]
+
+    with path.open(newline="", encoding="utf-8") as file:
+        found = list(csv.reader(file))
+    assert found == [["näme", "value"], ["a,b", "1.5"], ['say "no"', ""], ["two\nlines", "True"]]
+
+
+def test_a_text_is_stored_as_it_is(record):
+    path = record.log([Entry("x", "text", "two\nlines ✓")], 1, 0)["x"]
+
+    assert path == record.directory / "media/x/1.txt"
+    assert path.read_text(encoding="utf-8") == "two\nlines ✓"
+
+
+# Status
+
+
+def test_the_status_says_run_process_and_times(record):
+    record.update_status("running")
+
+    found = status(record)
+    assert (found["run"], found["status"], found["pid"]) == ("abc", "running", os.getpid())
+    assert found["updated"] >= found["started"]
+
+
+def test_the_status_keeps_what_it_knew_and_takes_what_is_new(record):
+    record.update_status("running", iterations=1, epochs=0)
+    began = status(record)["started"]
+
+    record.update_status("finished", iterations=2, metrics={"loss": {"last": 1.0}})
+
+    found = status(record)
+    assert (found["status"], found["iterations"], found["epochs"]) == ("finished", 2, 0)
+    assert (found["started"], found["metrics"]) == (began, {"loss": {"last": 1.0}})
+
+
+def test_the_status_is_replaced_whole(record):
+    record.update_status("running")
+    record.update_status("finished")
+
+    assert [path.name for path in record.directory.iterdir()] == ["status.json"]
+
+
+def test_a_status_that_cannot_be_written_is_told(record):
+    (record.directory / "status.json").mkdir()
+
+    with pytest.raises(CheckpointError, match=r"status\.json cannot be written"):
+        record.update_status("running")
