@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jade import calls
+from jade import calls, scalars
 from jade.errors import ConfigError, ContractError, JadeError, PluginError, raise_all
 from jade.plugins import Plugin, Plugins
 
@@ -96,8 +96,14 @@ class Builder:
 
     def _faults_inside(self, kind: str, key: str, value: object) -> Iterator[JadeError]:
         if isinstance(value, Mapping) and is_description(value):
-            described = {"class": value["class"], "params": value.get("params") or {}}
-            yield from self.check(kind, key, described)
+            params = value.get("params") or {}
+            if isinstance(params, Mapping):
+                yield from self.check(kind, key, {"class": value["class"], "params": params})
+                return
+            yield ConfigError(
+                f"params is {scalars.kind_of(params)}; a mapping of names to values is expected.",
+                where=self._where(f"{key}.params"),
+            )
             return
         for name, inner in _items(value):
             yield from self._faults_inside(kind, f"{key}.{name}", inner)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Callable, Collection, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, TracebackType
 from typing import Any
@@ -38,32 +39,66 @@ def accepted_by(target: Callable[..., Any]) -> Accepted:
 
 
 def accepted_by_method(cls: type, method: str) -> Accepted:
-    """Return what `cls.<method>` takes by keyword, following `**kwargs` that it hands to `super()`."""
-    names: list[str] = []
-    required: list[str] = []
-    handed_on: set[object] = set()
-    for owner in cls.__mro__:
+    """Return what `cls.<method>` takes by keyword, following `**kwargs` that only go to its parent's."""
+    return _accepted(cls.__mro__, method)
+
+
+def _accepted(owners: Sequence[type], method: str) -> Accepted:
+    for index, owner in enumerate(owners):
         function = vars(owner).get(method)
-        code = _code(function)
-        if code is None:
+        if _code(function) is None:
             continue
         parameters = list(inspect.signature(function).parameters.values())[1:]  # type: ignore[arg-type]
-        own, needed = _names(parameters)
-        names += [name for name in own if name not in names]
-        required += [name for name in needed if name not in handed_on and name not in required]
-        if not _takes_any(parameters):
-            return Accepted(tuple(names), tuple(required), anything=False)
-        if method not in code.co_names:  # the extra names are its own, not those of a parent
-            return Accepted(tuple(names), tuple(required), anything=True)
-        handed_on |= _words(code)
-    return Accepted(tuple(names), tuple(required), anything=True)
+        names, required = _names(parameters)
+        extra = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
+        if extra is None:
+            return Accepted(names, required, anything=False)
+        handed = _handed_on(function, method, extra)
+        if handed is None:  # what it does with them is its own affair
+            return Accepted(names, required, anything=True)
+        parent = _accepted(owners[index + 1 :], method)
+        positional, by_keyword = handed
+        left = [n for n in parent.names[positional:] if n not in by_keyword and n not in names]
+        needed = [n for n in parent.required if n in left]
+        return Accepted((*names, *left), (*required, *needed), parent.anything)
+    return Accepted((), (), anything=True)
+
+
+def _handed_on(function: object, method: str, extra: str) -> tuple[int, set[str]] | None:
+    """Return what a method gives its parent's besides `**extra`: how many by position, and which by name.
+
+    None if `extra` is used in any other way, or the source cannot be read.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))  # type: ignore[arg-type]
+    except (OSError, TypeError, SyntaxError):
+        return None
+    uses = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == extra]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_parents(node, method)]
+    unpacked = [k.value for call in calls for k in call.keywords if k.arg is None]
+    if len(calls) != 1 or len(uses) != 1 or uses[0] not in unpacked:
+        return None
+    given = [argument for argument in calls[0].args if not isinstance(argument, ast.Starred)]
+    by_name = isinstance(calls[0].func, ast.Attribute) and isinstance(calls[0].func.value, ast.Name)
+    return len(given) - by_name, {keyword.arg for keyword in calls[0].keywords if keyword.arg}
+
+
+def _is_parents(call: ast.Call, method: str) -> bool:
+    """Say whether a call is `super().method(…)` or `Parent.method(self, …)`."""
+    function = call.func
+    if not isinstance(function, ast.Attribute) or function.attr != method:
+        return False
+    owner = function.value
+    if isinstance(owner, ast.Name) and call.args and isinstance(call.args[0], ast.Name):
+        return call.args[0].id == "self"
+    return isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super"
 
 
 def accepted_by_source(node: ast.ClassDef) -> Accepted | None:
     """Return what the constructor of a class takes, from its source alone; None if that does not say."""
     if node.decorator_list:
         return None
-    for inner in node.body:
+    for inner in reversed(node.body):  # of two definitions the last one counts
         if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
             arguments = inner.args
             positional = [argument.arg for argument in arguments.args[1:]]
@@ -147,14 +182,6 @@ def _takes_any(parameters: list[inspect.Parameter]) -> bool:
 
 def _code(function: object) -> CodeType | None:
     return getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-
-
-def _words(code: CodeType) -> set[object]:
-    """Return the names that `code` holds as constants: those it passes on by keyword are among them."""
-    words: set[object] = set()
-    for constant in code.co_consts:
-        words |= set(constant) if isinstance(constant, tuple) else {constant}
-    return words
 
 
 def _innermost(tb: TracebackType | None) -> TracebackType | None:

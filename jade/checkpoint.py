@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from jade.errors import CheckpointError, ContractError, JadeError
 from jade.trainer import Trainer
 
 FORMAT = 1
+_KEYS = {"format", "iterations", "epochs", "attributes"}
 BACKUP = "model.pt"
 PREVIOUS = "model.previous.pt"
 
@@ -74,12 +76,20 @@ class Checkpoints:
 
 
 def state_of(trainer: Trainer) -> dict[str, Any]:
-    """Return what a checkpoint of `trainer` holds; nothing in it needs user code to be read."""
+    """Return what a checkpoint of `trainer` holds; nothing in it needs user code to be read.
+
+    Raises:
+        ContractError: if an attribute has become something that could not be read back.
+    """
+    attributes = {name: _state(value) for name, value in trainer.stored.items()}
+    for name, value in attributes.items():
+        if wrong := _unstorable(value, name):
+            raise _not_storable(trainer, name, wrong)
     return {
         "format": FORMAT,
         "iterations": trainer.iterations,
         "epochs": trainer.epochs,
-        "attributes": {name: _state(value) for name, value in trainer.stored.items()},
+        "attributes": attributes,
     }
 
 
@@ -100,9 +110,17 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         present = getattr(trainer, name)
         if hasattr(present, "load_state_dict"):
             present.load_state_dict(value)
+        elif _same_shape(present, value):
+            # The same object, so that an optimiser goes on with it, and where it is.
+            with torch.no_grad():
+                present.copy_(value)
         else:
             setattr(trainer, name, value)
     trainer.iterations, trainer.epochs = state["iterations"], state["epochs"]
+
+
+def _same_shape(one: object, other: object) -> bool:
+    return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
 
 
 def faults(trainer: Trainer) -> Iterator[JadeError]:
@@ -112,11 +130,15 @@ def faults(trainer: Trainer) -> Iterator[JadeError]:
             continue
         wrong = _unstorable(_state(getattr(trainer, name)), name)
         if wrong:
-            yield ContractError(
-                f"The attribute {name!r} of {type(trainer).__name__} cannot be stored: {wrong}.",
-                hint="Storable are networks, optimisers and whatever has a state_dict; tensors, numbers,"
-                " text, and lists or dictionaries of these.",
-            )
+            yield _not_storable(trainer, name, wrong)
+
+
+def _not_storable(trainer: Trainer, name: str, wrong: str) -> ContractError:
+    return ContractError(
+        f"The attribute {name!r} of {type(trainer).__name__} cannot be stored: {wrong}.",
+        hint="Storable are networks, optimisers and whatever has a state_dict; tensors, numbers,"
+        " text, and lists or dictionaries of these.",
+    )
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -143,7 +165,7 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except Exception as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {type(error).__name__}.") from error
-    if not isinstance(state, dict) or "format" not in state:
+    if not isinstance(state, dict) or not set(state) >= _KEYS or not isinstance(state["format"], int):
         raise CheckpointError(f"{path} is no checkpoint of JADE.")
     if state["format"] > FORMAT:
         raise CheckpointError(
@@ -191,19 +213,29 @@ def _keep_as(path: Path, previous: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with contextlib.suppress(OSError):  # some file systems cannot; the file itself is on disk already
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def _state(value: Any) -> Any:  # noqa: ANN401 - any attribute
-    return value.state_dict() if hasattr(value, "state_dict") else value
+    return _plain(value.state_dict() if hasattr(value, "state_dict") else value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any attribute
+    """Return `value` with numpy's numbers, which torch does not read back safely, as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    return {key: _plain(item) for key, item in value.items()} if type(value) is dict else value
 
 
 def _unstorable(value: object, path: str) -> str | None:
-    if isinstance(value, _PLAIN):
+    if type(value) in _PLAIN or isinstance(value, torch.Tensor):
         return None
-    if isinstance(value, Mapping) and type(value).__name__ in ("dict", "OrderedDict"):
+    if isinstance(value, Mapping) and type(value).__name__ in ("dict", "OrderedDict", "Counter"):
         inner = [(f"{path}[{key!r}]", item) for key, item in value.items()]
         if any(not isinstance(key, str | int | float | bool | tuple) for key in value):
             return f"{path} has keys that are neither text nor numbers"

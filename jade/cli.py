@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import yaml
 from dotenv import dotenv_values
 
 from jade import config, intervals, params, scalars
@@ -151,7 +150,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
                 choices=("wandb", "local"),
             )
         )
-    every = {name: values[name] or default for name, default in _DEFAULTS.items()}
+    every = {name: default if values[name] is None else values[name] for name, default in _DEFAULTS.items()}
     for name, text in every.items():
         try:
             intervals.parse(text, _unit(name), f"--{name.replace('_', '-')}")
@@ -227,16 +226,20 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any], list[Ja
         elif flag:
             takes_value = "action" not in _FLAGS.get(flag, {"action": "help"})
             flags.append(f"{flag}{equals}{value}")
-            if takes_value and not equals and waiting:
+            if takes_value and not equals and waiting and not _is_flag(waiting[0], spelled):
                 # Joined by "=", so that a value that starts with a dash is not taken for a flag.
                 flags[-1] = f"{flag}={waiting.pop(0)}"
         elif _is_override(name, equals):
-            if not equals and waiting:
+            if not equals and waiting and not _is_flag(waiting[0], spelled):
                 token = f"{token}={waiting.pop(0)}"
             _take_override(token, overrides, faults)
         else:
             faults.append(_not_a_flag(token, spelled))
     return flags, overrides, faults
+
+
+def _is_flag(token: str, spelled: Mapping[str, str]) -> bool:
+    return token.startswith("--") and _folded(token.partition("=")[0]) in spelled
 
 
 def _folded(name: str) -> str:
@@ -346,7 +349,7 @@ def _report(wrong: Sequence[Exception]) -> int:
 
 def with_origins(accepted: Config) -> str:
     """Return a configuration as text: one dotted key a line, with the place where its value was written."""
-    values = {key: _flow(value) for key, value in accepted.flat.items()}
+    values = {key: scalars.dump(value, flow=True) for key, value in accepted.flat.items()}
     width = max(len(f"{key}: {value}") for key, value in values.items() if len(value) <= 60)
     lines = []
     for key, value in values.items():
@@ -354,8 +357,3 @@ def with_origins(accepted: Config) -> str:
         origin = accepted.where(key).removesuffix(f" ({key})")
         lines.append(f"{written:<{width}}  # {origin}\n")
     return "".join(lines)
-
-
-def _flow(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...").strip()

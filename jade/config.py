@@ -16,6 +16,7 @@ from jade.errors import ConfigError, JadeError, raise_all
 from jade.yaml_file import Tree, read_yaml
 
 SECTIONS = ("model", "data", "eval")
+_ARTICLES = {"data": "A data", "eval": "An evaluation"}
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
 
@@ -84,7 +85,7 @@ def compose(
         values[key] = value
         origins[key] = origin
     config = Config(values, origins, dict(files))
-    _check_top(config)
+    _check(config)
     return override(config, overrides, "command line")
 
 
@@ -98,7 +99,7 @@ def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
     accepted = params.accept(declared, given, where)
     changed = {key: where for key, value in accepted.items() if not _same(value, declared[key])}
     overridden = replace(config, values=params.inflate(accepted), origins={**config.origins, **changed})
-    _check_top(overridden)
+    _check(overridden)
     return overridden
 
 
@@ -107,8 +108,17 @@ def _same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
-def _check_top(config: Config) -> None:
+def _check(config: Config) -> None:
+    """Refuse values that no kind of experiment can have; the kinds of all others were checked before."""
     faults: list[JadeError] = []
+    names = ["arch_impl", "model.class"]
+    names += [f"{section}.{name}.class" for section in ("data", "eval") for name in config.values[section]]
+    flat = config.flat
+    for key in names:
+        if not (isinstance(flat[key], str) and flat[key].strip()):
+            faults.append(
+                ConfigError(f"{key} is {flat[key]!r}; a name is expected.", where=config.where(key))
+            )
     for key, least, most in (("seed", 0, LARGEST_SEED), ("epochs", 1, None)):
         value = config.values[key]
         whole = isinstance(value, int) and not isinstance(value, bool)
@@ -124,7 +134,11 @@ def _section(section: str, tree: Tree) -> dict[str, Any]:
     faults: list[JadeError] = []
     if section == "model":
         described = {"": tree.values}
-        if "class" not in tree.values and all(_is_description(v) for v in tree.values.values()):
+        if (
+            tree.values
+            and "class" not in tree.values
+            and all(_is_description(v) for v in tree.values.values())
+        ):
             raise ConfigError(
                 "A model file describes one Trainer, but this one is a dictionary of descriptions.",
                 where=f"{tree.path}:1",
@@ -134,7 +148,7 @@ def _section(section: str, tree: Tree) -> dict[str, Any]:
         described = tree.values
         if isinstance(tree.values.get("class"), str):
             raise ConfigError(
-                f"A {section} file gives each of its names a class; this one is a single description.",
+                f"{_ARTICLES[section]} file gives each of its names a class; this is a single description.",
                 where=f"{tree.path}:1",
                 hint=f"Is it a model file, given to --{section}_conf by mistake? Else put a name above it.",
             )
@@ -173,7 +187,7 @@ def _description_faults(section: str, name: str, node: object, tree: Tree) -> It
                 choices=("class", "params"),
                 hint=f"If {key!r} is a parameter of the class, it belongs under params.",
             )
-    if not isinstance(node.get("class"), str):
+    if not (isinstance(node.get("class"), str) and node["class"].strip()):
         found = f"{node['class']!r} is no name of a class" if "class" in node else "There is no class"
         yield ConfigError(f"{found}.", where=where("class" if "class" in node else ""), hint="class: Name")
     if not isinstance(node.get("params"), dict | None):

@@ -24,7 +24,7 @@ def choose(name: str | None) -> torch.device:
     if name in present or name in {n.partition(":")[0] for n in present}:
         return torch.device(name)
     raise ConfigError(
-        f"The device {name!r} is not on this machine.", where="--device", wanted=name, choices=present
+        f"The device {name!r} is not on this machine.", where="--device", hint=f"known: {', '.join(present)}"
     )
 
 
@@ -45,13 +45,13 @@ def move(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - a batch is 
     """
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
+    if type(batch) is dict or isinstance(batch, Mapping):  # the first is quick, for most batches are one
         return _moved_mapping(batch, device)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(item, device) for item in batch))
     if isinstance(batch, list | tuple):
         moved = [move(item, device) for item in batch]
-        return moved if type(batch) is list else type(batch)(moved)
+        return _of_type(moved, batch)
     if hasattr(batch, "to") and not isinstance(batch, type):
         return batch.to(device)
     return batch
@@ -63,9 +63,23 @@ def _moved_mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:  # no
         return moved
     if hasattr(batch, "to"):
         return batch.to(device)
-    same = copy.copy(batch)  # keeps what a subclass holds besides its items, such as a default factory
-    same.update(moved)  # type: ignore[attr-defined]
+    try:
+        same: Any = copy.copy(
+            batch
+        )  # keeps what a subclass holds besides its items, such as a default factory
+        for key, value in moved.items():
+            same[key] = value
+    except TypeError:  # a mapping that cannot be copied or written to
+        return moved
     return same
+
+
+def _of_type(items: list[Any], batch: list[Any] | tuple[Any, ...]) -> Any:  # noqa: ANN401 - keeps the type
+    plain = list if isinstance(batch, list) else tuple
+    try:
+        return items if type(batch) is list else type(batch)(items)
+    except TypeError:  # a subclass whose constructor takes something else
+        return plain(items)
 
 
 def full_name(device: torch.device) -> str:

@@ -69,12 +69,12 @@ def from_evaluation(name: str, returned: object, iteration: int) -> tuple[list[E
 
 def number(value: object) -> float | None:
     """Return `value` as a float if it is a number or holds a single one without a dimension, else None."""
-    if isinstance(value, numbers.Real):
-        return float(value)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        inner = value.item()
-        return float(inner) if isinstance(inner, numbers.Real) else None
-    return None
+        value = value.item()
+    try:
+        return float(value) if isinstance(value, numbers.Real) else None
+    except OverflowError:  # a whole number that no float reaches
+        return None
 
 
 def _wrong(name: str, problem: str, hint: str | None = None) -> ContractError:
@@ -117,6 +117,10 @@ def _scalars(name: str, value: object) -> list[Entry]:
 def _figure(name: str, value: object) -> list[Entry]:
     if hasattr(value, "savefig"):
         return [Entry(name, "figure", value)]
+    if not hasattr(value, "shape"):
+        raise _wrong(
+            name, f"returned {_shown(value)} as a figure; a matplotlib figure or an image tensor is expected."
+        )
     return _image(name, value)
 
 
@@ -164,9 +168,11 @@ def _array(value: object) -> Any:  # noqa: ANN401 - a numpy array or None
         value = tensor.float() if tensor.is_floating_point() else tensor  # numpy knows no bfloat16
     if not (hasattr(value, "__array__") or isinstance(value, Sequence)) or isinstance(value, str):
         return None
+    if isinstance(value, Sequence):
+        value = [item.detach().cpu() if hasattr(item, "detach") else item for item in value]
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RuntimeError):  # ragged, or tensors on another device
         return None
     return array if array.dtype.kind in "fiub" else None
 
@@ -185,23 +191,34 @@ def _table(name: str, value: object) -> list[Entry]:
     if not isinstance(value, Mapping) or not value:
         raise _wrong(name, f"returned {_shown(value)} as a table; {form}.")
     if set(value) == {"columns", "rows"}:
-        columns, rows = [str(column) for column in value["columns"]], [list(row) for row in value["rows"]]
+        columns, rows = value["columns"], value["rows"]
     else:
-        columns = [str(column) for column in value]
-        lengths = {str(column): len(cells) for column, cells in value.items()}
-        if len(set(lengths.values())) > 1:
+        columns = list(value)
+        lengths = {str(column): len(cells) if _is_list(cells) else None for column, cells in value.items()}
+        if len(set(lengths.values())) > 1 or None in lengths.values():
             raise _wrong(name, f"returned a table whose columns have the lengths {lengths}.")
-        rows = [list(row) for row in zip(*value.values(), strict=True)]
-    if any(len(row) != len(columns) for row in rows):
+        rows = list(zip(*value.values(), strict=True))
+    if not _is_list(columns) or not _is_list(rows):
+        raise _wrong(name, f"returned a table without lists of columns and rows; {form}.")
+    if not all(_is_list(row) and len(row) == len(columns) for row in rows):
         raise _wrong(name, f"returned a table with a row that has not {len(columns)} cells; {form}.")
-    return [Entry(name, "table", (columns, [[_cell(cell) for cell in row] for row in rows]))]
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    return [Entry(name, "table", ([str(column) for column in columns], cells))]
+
+
+def _is_list(value: object) -> bool:
+    if isinstance(value, str | bytes | Mapping):
+        return False
+    return isinstance(value, Sequence) or getattr(value, "ndim", 0) > 0
 
 
 def _cell(value: object) -> object:
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool | str | int | float | None):
+        return value
     as_number = number(value)
-    if isinstance(value, bool | str | int) or value is None or as_number is None:
-        return value if isinstance(value, bool | str | int | None) else str(value)
-    return as_number
+    return str(value) if as_number is None else as_number
 
 
 def _text(name: str, value: object) -> list[Entry]:

@@ -98,7 +98,7 @@ class DatasetEvaluation(Evaluation):
         if not isinstance(means[0], Mapping):
             return {"type": "scalar", "value": _weighted(type(self).__name__, means, lengths)}
         names = list(means[0])
-        if any(not isinstance(mean, Mapping) or list(mean) != names for mean in means):
+        if any(not isinstance(mean, Mapping) or set(mean) != set(names) for mean in means):
             raise ContractError(
                 f"evaluate_batch of {type(self).__name__} must return the same names each time."
             )
@@ -124,14 +124,21 @@ def batch_length(batch: Any) -> int:  # noqa: ANN401 - a batch is whatever the d
     Raises:
         ContractError: if there is nothing in it that has a length.
     """
-    if isinstance(batch, torch.Tensor) and batch.dim():
-        return int(batch.shape[0])
-    inner = list(batch.values()) if isinstance(batch, Mapping) else batch
-    if isinstance(inner, list | tuple) and inner:
-        if not isinstance(inner[0], torch.Tensor | Mapping | list | tuple):
-            return len(inner)
-        return batch_length(inner[0])
+    for part in _parts(batch):
+        if isinstance(part, torch.Tensor) and part.dim():
+            return int(part.shape[0])
+    for part in _parts(batch):
+        if isinstance(part, list) and part:
+            return len(part)
     raise ContractError(f"How many items a batch of type {type(batch).__name__} holds is not clear.")
+
+
+def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - a batch is whatever the dataset gives
+    yield batch
+    inner = batch.values() if isinstance(batch, Mapping) else batch
+    if isinstance(batch, Mapping | list | tuple):
+        for item in inner:
+            yield from _parts(item)
 
 
 @contextmanager

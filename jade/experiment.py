@@ -219,8 +219,12 @@ def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker
     finally:
         journal.progress.close()
         point = (assembly.trainer.iterations, assembly.trainer.epochs) if assembly else (0, 0)
-        journal.status(status, *point)
-        tracker.finish(status)
+        try:
+            journal.status(status, *point)
+        except JadeError as error:  # the disk is full: what broke the run must not be hidden by that
+            _log.error("%s", error)
+        finally:
+            tracker.finish(status)
     _log.info("%s", summary.text(journal.metrics, status, _shown(record.directory), tracker.way_to_it()))
     return stop.exit_code
 

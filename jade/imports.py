@@ -6,6 +6,7 @@ Which file to import is decided by `plugins`.
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -43,8 +44,14 @@ def _named(name: str, file: str) -> ModuleType | None:
 
 
 def _from_path(name: str, file: str) -> ModuleType:
-    if getattr(sys.modules.get(name), "__file__", None) == file:
-        return sys.modules[name]
+    present = sys.modules.get(name)
+    if present is not None and getattr(present, "__file__", None) == file:
+        return present
+    if present is not None or "." not in name:
+        # The name belongs to something installed, which must go on to be what it is.
+        name = f"jade_file_{Path(file).stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
+        if name in sys.modules:
+            return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")
@@ -76,15 +83,21 @@ def _slip(path: Path) -> str | None:
     except (SyntaxError, ValueError, OSError):
         return None
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
-            continue
-        module = "jade" + node.module.removeprefix("core") if _is_core(node.module) else node.module
-        if not (module == "jade" or module.startswith("jade.")) or importlib.util.find_spec("jade") is None:
-            continue
-        wrong = _import_mended(module, node)
-        if wrong:
-            return f"{path}:{node.lineno}: write {wrong}"
+        written = _mended(node)
+        if written:
+            return f"{path}:{node.lineno}: write {written}"  # type: ignore[attr-defined]
     return None
+
+
+def _mended(node: ast.AST) -> str | None:
+    """Return the right form of one import statement, or None if there is nothing to mend."""
+    if isinstance(node, ast.Import):
+        wrong = [alias.name for alias in node.names if _is_core(alias.name)]
+        return f"import jade{wrong[0].removeprefix('core')}" if wrong else None
+    if not isinstance(node, ast.ImportFrom) or node.level or not node.module:
+        return None
+    module = "jade" + node.module.removeprefix("core") if _is_core(node.module) else node.module
+    return _import_mended(module, node) if module == "jade" or module.startswith("jade.") else None
 
 
 def _is_core(module: str) -> bool:
@@ -103,6 +116,7 @@ def _import_mended(module: str, node: ast.ImportFrom) -> str | None:
         near = alias.name if alias.name in offered else nearest(alias.name, offered)
         if near is None:
             return None
-        mended.append(near)
+        mended.append(f"{near} as {alias.asname}" if alias.asname else near)
+    before = [f"{alias.name} as {alias.asname}" if alias.asname else alias.name for alias in node.names]
     written = f"from {module} import {', '.join(mended)}"
-    return written if (module, mended) != (node.module, [a.name for a in node.names]) else None
+    return written if (module, mended) != (node.module, before) else None

@@ -33,7 +33,8 @@ class Interval:
     def __str__(self) -> str:
         if math.isinf(self.amount):
             return "never"
-        return f"{self.amount:g} {self.unit}{'' if self.amount == 1 else 's'}"
+        amount = int(self.amount) if float(self.amount).is_integer() else self.amount
+        return f"{amount} {self.unit}{'' if amount == 1 else 's'}"
 
 
 NEVER = Interval(math.inf, "epoch")
@@ -59,10 +60,11 @@ def parse(value: object, unit: str, where: str) -> Interval:
         amount = float(match[1])
     except ValueError:
         raise ConfigError(f"{value!r} holds no number.", where=where, hint=f"Write {_FORM}.") from None
-    written = match[2].lower().removesuffix("s") or unit
+    written = (match[2].lower().removesuffix("s") or match[2]) if match[2] else unit
     if written not in _UNITS:
+        wanted = "iterations" if written.startswith("it") else match[2]
         raise ConfigError(
-            f"{match[2]!r} is no unit.", where=where, wanted=match[2], choices=[f"{name}s" for name in _UNITS]
+            f"{match[2]!r} is no unit.", where=where, wanted=wanted, choices=[f"{name}s" for name in _UNITS]
         )
     if not 0 < amount < math.inf:
         raise ConfigError(f"{value!r} is not above 0.", where=where, hint=f"Write {_FORM}.")

@@ -73,6 +73,7 @@ class Loop:
         self._stop = stop
         self._clock = clock
         self._evaluated: dict[str, int] = {}  # name -> iterations at its last run
+        self._backed_up: int | None = None  # iterations at the last backup
         chores = [
             *(
                 (Due(every, at_start=True), self._evaluation(name))
@@ -98,7 +99,8 @@ class Loop:
         if not self._stop:
             self._log_losses()
             self._evaluate_the_final_model()
-        self._save_backup()
+        if self._backed_up != trainer.iterations:
+            self._save_backup()
 
     def _is_over(self) -> bool:
         return self._trainer.epochs >= self._plan.epochs or self._trainer.has_ended or bool(self._stop)
@@ -128,14 +130,7 @@ class Loop:
 
     def _batches(self) -> Iterator[Any]:
         with self._telling("train_loader"):
-            batches = iter(self._trainer.train_loader)
-        while True:
-            with self._telling("train_loader"):
-                try:
-                    data = next(batches)
-                except StopIteration:
-                    return
-            yield data
+            yield from self._trainer.train_loader
 
     def _train_step(self, data: Any) -> None:  # noqa: ANN401 - a batch is whatever the dataset gives
         trainer = self._trainer
@@ -143,11 +138,13 @@ class Loop:
         iterations = trainer.iterations + 1
         if not trainer.training:
             trainer.train()
+        where = "train_step"
         try:
             trainer.train_step(devices.move(data, trainer.get_device()))
+            where = "on_iteration_end"
             trainer.on_iteration_end()
         except Exception as error:
-            error.add_note(self._point("train_step"))
+            error.add_note(self._point(where))
             raise
         trainer.iterations = iterations
 
@@ -193,6 +190,7 @@ class Loop:
             self._journal.keep(self._checkpoints.save_numbered(self._trainer))
 
     def _save_backup(self) -> None:
+        self._backed_up = self._trainer.iterations
         self._journal.keep(self._checkpoints.save_backup(self._trainer))
 
     @contextmanager
@@ -216,5 +214,5 @@ def length_of(loader: Any) -> int | None:  # noqa: ANN401 - any iterable of batc
     """Return how many batches a loader gives, or None if it does not know."""
     try:
         return len(loader)
-    except TypeError:  # a DataLoader over an iterable dataset has a __len__ that raises
+    except (TypeError, NotImplementedError):  # as a DataLoader over an iterable dataset does
         return None

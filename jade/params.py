@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from jade import scalars
-from jade.errors import ConfigError, JadeError, raise_all
+from jade.errors import ConfigError, JadeError, nearest, raise_all
 
 Flat = dict[str, Any]
 
@@ -83,17 +83,37 @@ def accept(declared: Mapping[str, Any], given: Mapping[str, Any], where: str) ->
     """
     accepted = dict(declared)
     faults: list[JadeError] = []
-    for key, value in _leaves({k: v for k, v in given.items() if k != "_wandb"}, declared):
-        name = _full_key(key, declared, where)
+    aliases: dict[str, str] = {}
+    leaves = list(_leaves({k: v for k, v in given.items() if k != "_wandb"}, declared))
+    for key, value in sorted(leaves, key=lambda leaf: leaf[0] in declared):  # aliases first
+        name = _full_key(key, declared)
         if name is None:
             faults.append(_unknown(key, declared, where))
             continue
+        if name != key:
+            aliases[name] = key
+            _log.warning("%s: %s is read as %s.", where, key, name)
+        elif name in aliases:
+            continue  # weighed against its alias below
         try:
-            accepted[name] = _of_same_kind(declared[name], value)
-        except ValueError as expected:
-            faults.append(_wrong_kind(name, value, declared[name], str(expected), where))
+            accepted[name] = _accepted(name, value, declared[name], where)
+        except ConfigError as fault:
+            faults.append(fault)
+    for name, key in aliases.items():
+        # A tracker hands back every declared key, so a default beside the alias is nobody's wish.
+        if name in given and given[name] not in (declared[name], accepted[name]):
+            faults.append(ConfigError(f"{name} is set twice, as {name} and as {key}.", where=where))
     raise_all(faults)
     return accepted
+
+
+def _accepted(name: str, value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 - any YAML value
+    if isinstance(value, Mapping) and any("." in inner for inner in _keys(value)):
+        raise ConfigError(f"{name} is set to {value!r}, whose keys hold dots.", where=where)
+    try:
+        return _of_same_kind(default, value)
+    except ValueError as expected:
+        raise _wrong_kind(name, value, default, str(expected), where) from None
 
 
 def _leaves(
@@ -107,14 +127,20 @@ def _leaves(
         yield key, value
 
 
-def _full_key(key: str, declared: Mapping[str, Any], where: str) -> str | None:
+def _keys(nested: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in nested.items():
+        yield str(key)
+        if isinstance(value, Mapping):
+            yield from _keys(value)
+
+
+def _full_key(key: str, declared: Mapping[str, Any]) -> str | None:
     if key in declared:
         return key
     # The user guide's own sweep writes model.z_dim for model.params.z_dim.
     section, _, rest = key.partition(".")
     longer = f"{section}.params.{rest}"
     if section == "model" and longer in declared:
-        _log.warning("%s: %s is read as %s.", where, key, longer)
         return longer
     return None
 
@@ -139,15 +165,13 @@ def _unknown(key: str, declared: Mapping[str, Any], where: str) -> ConfigError:
         )
     # The last part is what people remember: a right name in the wrong group is named first.
     namesakes = [name for name in declared if name.rpartition(".")[2] == last]
-    hint = "A param that is left to its default in the code is set here once a file lists it."
-    if namesakes:
-        hint = f"did you mean: {' or '.join(sorted(namesakes))}\n{hint}"
+    section = [name for name in declared if name.partition(".")[0] == key.partition(".")[0]]
+    near = " or ".join(sorted(namesakes)) or nearest(key, section or declared)
+    hint = "If the code has a default for it, list it in the YAML file first."
     return ConfigError(
         f"{key!r} is set, but no configuration file defines it.",
         where=where,
-        wanted=None if namesakes else key,
-        choices=declared,
-        hint=hint,
+        hint=(f"did you mean: {near}\n" if near else "") + f"known: {', '.join(sorted(declared))}\n{hint}",
     )
 
 

@@ -52,10 +52,7 @@ class Plugins:
     def __init__(self, project: Path) -> None:
         self.project = project.resolve()
         self._indexed: dict[str, list[_File]] = {}
-        # Plugins import each other as modules.…, and so do the workers that unpickle them.
-        if sys.path[:1] != [str(self.project)]:
-            sys.path.insert(0, str(self.project))
-        _forget_other_projects(self.project / "modules")
+        _enter(self.project)
 
     def find(self, kind: str, name: str, where: str) -> Plugin:
         """Return the class called `name` for a "model", "data" or "eval" description.
@@ -101,7 +98,7 @@ class Plugins:
         module = self.architectures(path, where)
         target = getattr(module, name, None)
         if not callable(target) or name.startswith("_"):
-            own = [key for key, value in vars(module).items() if _is_own_class(value, module.__name__)]
+            own = [key for key, value in vars(module).items() if _is_own(value, module.__name__, key)]
             raise PluginError(
                 f"The architecture file {path} has no {name!r}.", where=where, wanted=name, choices=own
             )
@@ -187,17 +184,31 @@ class Plugins:
         )
 
 
-def _forget_other_projects(modules: Path) -> None:
-    """Drop `modules.*` of another project, so that its files are not taken for this project's."""
-    package = sys.modules.get("modules")
-    if package is not None and str(modules) not in list(getattr(package, "__path__", [])):
+_entered: Path | None = None
+
+
+def _enter(project: Path) -> None:
+    """Make `project` the folder from which `modules.…` is imported; forget what another one imported."""
+    global _entered
+    # Plugins import each other as modules.…, and so do the workers that unpickle them.
+    if _entered != project:
+        sys.path[:] = [entry for entry in sys.path if entry != str(_entered)]
         for name in [name for name in sys.modules if name.partition(".")[0] == "modules"]:
             del sys.modules[name]
+        importlib.invalidate_caches()
+        _entered = project
+    if str(project) not in sys.path[:1]:
+        sys.path.insert(0, str(project))
 
 
 def _is_own_class(target: object, module: str) -> bool:
     """Say whether `target` is a class defined in `module`: an imported one does not count."""
     return inspect.isclass(target) and target.__module__ == module and not target.__name__.startswith("_")
+
+
+def _is_own(target: object, module: str, name: str) -> bool:
+    """Say whether an architecture file offers `target`: a public class or function that it defines."""
+    return callable(target) and getattr(target, "__module__", None) == module and not name.startswith("_")
 
 
 def _place(target: Any, path: Path) -> str:  # noqa: ANN401 - any callable
@@ -211,7 +222,7 @@ def _indexed(path: Path, module: str) -> _File:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8-sig"), str(path))
     except SyntaxError as error:
-        return _File(path, module, {}, f"{error.msg} (line {error.lineno})")
+        return _File(path, module, {}, error.msg + (f" (line {error.lineno})" if error.lineno else ""))
     except (OSError, ValueError) as error:
         return _File(path, module, {}, str(error))
     return _File(path, module, dict(_top_level_classes(tree.body)))
@@ -258,17 +269,25 @@ def _all_of(tree: ast.Module) -> set[str]:
 
 def _installed(name: str, where: str) -> Plugin:
     module_name, _, attribute = name.rpartition(".")
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise PluginError(
+            f"{name!r} is no name of a class.",
+            where=where,
+            hint="Write a class of modules/, or package.module.Class.",
+        )
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise PluginError(f"{module_name!r} of {name!r} cannot be imported: {error}", where=where) from error
+    except (Exception, SystemExit) as error:
+        reason = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise PluginError(f"{module_name!r} of {name!r} cannot be imported: {reason}", where=where) from error
     target = getattr(module, attribute, None)
     if not callable(target):
         public = [key for key in dir(module) if not key.startswith("_") and callable(getattr(module, key))]
         near = nearest(attribute, public)
+        there = hasattr(module, attribute)
         raise PluginError(
-            f"{module_name} has no {attribute!r}.",
+            f"{name} is no class." if there else f"{module_name} has no {attribute!r}.",
             where=where,
-            hint=f"did you mean: {module_name}.{near}" if near else None,
+            hint=f"did you mean: {module_name}.{near}" if near and not there else None,
         )
     return Plugin(name, target, module_name)

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
-from jade import snapshot
+from jade import scalars, snapshot
 from jade.config import Config
 from jade.entries import Entry
 from jade.errors import CheckpointError
@@ -78,7 +76,7 @@ class Record:
         self, config: Config, project: Path, command: list[str], facts: Mapping[str, Any]
     ) -> list[str]:
         """Write what says what this run is; return the code files that were left out, with reasons."""
-        self._write("config.yml", yaml.safe_dump(dict(config.values), sort_keys=False, allow_unicode=True))
+        self._write("config.yml", scalars.dump(dict(config.values)))
         for section, path in config.files.items():
             self._write(f"yaml/{section}.yml", path.read_text(encoding="utf-8-sig"))
         commit, diff = snapshot.git_state(project)
@@ -86,7 +84,8 @@ class Record:
             self._write("git.diff", diff)
         known = {**snapshot.environment(command), **facts, "git_commit": commit}
         self._write("environment.json", json.dumps(known, indent=2))
-        return snapshot.copy_code(project, self.directory / "code")
+        with self._guarded("code") as path:
+            return snapshot.copy_code(project, path)
 
     def files(self) -> list[Path]:
         """Return the files that describe the run, sorted."""
@@ -187,6 +186,7 @@ def _write_images(path: Path, images: list[Any]) -> None:
 def _write_histogram(path: Path, values: Any) -> None:  # noqa: ANN401 - a numpy array
     import numpy as np  # only runs that log histograms need it here
 
+    values = values.astype(np.uint8) if values.dtype.kind == "b" else values
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     counts, edges = np.histogram(finite, bins=64)
     known = {"counts": counts.tolist(), "edges": edges.tolist(), "not_finite": int(values.size - finite.size)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-_INT = re.compile(r"[-+]?[0-9][0-9_]*|0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+")
+_INT = re.compile(r"[-+]?[0-9][0-9_]{0,400}|0x[0-9a-fA-F][0-9a-fA-F_]*|0o[0-7][0-7_]*|0b[01][01_]*")
 _FLOAT = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
 )
@@ -26,15 +26,25 @@ _TRUE = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"}
 _FALSE = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"}
 
 
+UNTAGGED = "untagged"
+TEXT = "tag:yaml.org,2002:str"
+MERGE = "tag:yaml.org,2002:merge"
+_CONTAINERS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class Loader(yaml.SafeLoader):
-    """A YAML reader whose plain scalars are all text: `typed` decides what they are."""
+    """A YAML reader that leaves the types of scalars to `typed`; only the merge key `<<` is told apart."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:  # noqa: ANN401 - as in PyYAML
+        """Return the tag of a node that has none."""
+        if kind is not yaml.ScalarNode:
+            return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return MERGE if implicit[0] and value == "<<" else UNTAGGED
 
 
-# Only the merge key keeps its meaning; every other plain scalar is typed by the rules below.
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag == "tag:yaml.org,2002:merge"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+def known_tag(node: yaml.Node) -> bool:
+    """Say whether a node has no tag of its own, or one that changes nothing but text."""
+    return node.tag in (UNTAGGED, TEXT, MERGE, *_CONTAINERS)
 
 
 def typed(text: str) -> Any:  # noqa: ANN401 - a YAML scalar may be anything
@@ -59,23 +69,62 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
     """Return the value of a short YAML text, as it stands behind `key=` on a command line.
 
     Raises:
-        yaml.YAMLError: if `text` is not YAML.
+        yaml.YAMLError: if `text` is not YAML, or YAML that stands for no plain value: an alias within itself,
+            a tag, a key that is no text, stands twice or holds a dot.
     """
     loader = Loader(text)
     try:
         node = loader.get_single_node()
+        return None if node is None else _value(node, ())
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
     finally:
         loader.dispose()
-    return None if node is None else _value(node)
 
 
-def _value(node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML value
+def _value(node: yaml.Node, around: tuple[yaml.Node, ...]) -> Any:  # noqa: ANN401 - any YAML value
+    if node in around or not known_tag(node):
+        raise yaml.YAMLError("an alias within itself, or a tag")
+    inside = (*around, node)
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item) for item in node.value]
+        return [_value(item, inside) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {key.value: _value(value) for key, value in node.value}
-    assert isinstance(node, yaml.ScalarNode)  # the third and last kind of node there is
-    return typed(node.value) if node.style is None else node.value
+        names = [
+            key.value if isinstance(key, yaml.ScalarNode) and key.tag != MERGE else "."
+            for key, _ in node.value
+        ]
+        if len(set(names)) < len(names) or any("." in name for name in names):
+            raise yaml.YAMLError("keys that are no text, stand twice or hold a dot")
+        return {name: _value(value, inside) for name, (_, value) in zip(names, node.value, strict=True)}
+    return of_scalar(node, node.value)
+
+
+def of_scalar(node: yaml.Node, text: str) -> Any:  # noqa: ANN401 - any YAML value
+    """Return the value of a scalar whose text is `text`: typed if it is plain, text if it is quoted."""
+    return typed(text) if node.tag == UNTAGGED and getattr(node, "style", None) is None else text
+
+
+class _Dumper(yaml.SafeDumper):
+    """A YAML writer whose text comes back as the same text by the rules above."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    # `1e-4` and `010` are text to PyYAML when plain, and a `$` would be expanded when it is read again.
+    style = '"' if "\n" in text else "'" if typed(text) != text or "$" in text else None
+    if style == '"':
+        text = text.replace("$", "$$")
+    return dumper.represent_scalar(TEXT, text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(value: object, *, flow: bool = False) -> str:
+    """Return YAML that is read back as `value`; on one line, without its end, if `flow`."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=flow
+    )
+    return text.removesuffix("\n").removesuffix("\n...").strip() if flow else text
 
 
 def kind_of(value: object) -> str:

@@ -18,8 +18,10 @@ from typing import Any
 LARGEST_FILE = 1024 * 1024
 LARGEST_DIFF = 5 * 1024 * 1024
 GIT_SECONDS = 10
+# A diff that `git apply` takes, whatever the user has set: no colours, no other program, usual prefixes.
+_DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 # Files that hold what must not leave the machine, or that are no part of the code.
-_LEFT_OUT_SUFFIXES = {".pyc", ".pem", ".key", ".pt", ".log"}
+_LEFT_OUT_SUFFIXES = {".pyc", ".pem", ".key", ".env", ".pt", ".log"}
 
 
 def copy_code(project: Path, into: Path) -> list[str]:
@@ -52,12 +54,20 @@ def _imported_files(project: Path) -> Iterator[Path]:
         if not name:
             continue
         path = Path(name).resolve()
-        if path.is_relative_to(project) and not _is_environment(path.relative_to(project)) and path.is_file():
+        if not path.is_relative_to(project) or _is_environment(path.relative_to(project)):
+            continue
+        if not _is_of_python(path) and path.is_file():
             yield path
 
 
 def _is_environment(relative: Path) -> bool:
     return any(part.startswith(".") or part in ("site-packages", "__pycache__") for part in relative.parts)
+
+
+def _is_of_python(path: Path) -> bool:
+    """Say whether a file belongs to the interpreter: a conda environment may lie inside the project."""
+    homes = (Path(prefix).resolve() / "lib" for prefix in (sys.prefix, sys.base_prefix))
+    return any(path.is_relative_to(home) for home in homes)
 
 
 def _beside(imported: set[Path]) -> Iterator[Path]:
@@ -87,7 +97,7 @@ def git_state(project: Path) -> tuple[str | None, str]:
     commit = _git(project, "rev-parse", "HEAD")
     if commit is None:
         return None, ""
-    diff = _git(project, "diff", "HEAD", "--", ".") or ""
+    diff = _git(project, *_DIFF, "HEAD", "--", ".") or ""
     if len(diff) > LARGEST_DIFF:
         diff = f"The diff has {len(diff)} characters and is left out: more than {LARGEST_DIFF}.\n"
     return commit.strip(), diff

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ _MORE_IS_BETTER = (
     "r2",
     "psnr",
 )
-_LESS_IS_BETTER = ("error", "loss", "distance", "divergence")
+_LESS_IS_BETTER = ("error", "loss", "distance", "divergence", "neg")
 
 
 @dataclass
@@ -58,7 +59,7 @@ def more_is_better(name: str) -> bool:
     words = name.lower()
     if any(word in words for word in _LESS_IS_BETTER):
         return False
-    return any(word in words for word in _MORE_IS_BETTER)
+    return any(re.search(rf"(?<![a-z]){word}" if len(word) == 2 else word, words) for word in _MORE_IS_BETTER)
 
 
 def text(metrics: Metrics, status: str, directory: Path, way: str | None) -> str:

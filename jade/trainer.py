@@ -17,6 +17,8 @@ from jade.errors import ContractError, JadeError, nearest
 
 # A loss that is logged every few hours must not keep a tensor for each step until then.
 LOSSES_KEPT = 1000
+# Longer lists and dictionaries hold data, not networks; looking through them at each epoch would cost.
+LARGEST_CONTAINER = 1000
 
 
 class ArchitectureSource(Protocol):
@@ -124,7 +126,8 @@ class Trainer(nn.Module):
                     " a single number is expected.",
                     hint=f"self.add_loss_item({name!r}, value.mean())",
                 )
-            value = value.detach()
+            # A copy: users keep running totals in one tensor and change it in place.
+            value = value.detach().clone()
         elif not isinstance(value, float | int | numbers.Real):
             raise ContractError(f"The loss item {name!r} is {value!r}; a number is expected.")
         mean = self._losses.get(name)
@@ -217,9 +220,9 @@ class Trainer(nn.Module):
 
 
 def _modules_in(value: object) -> Iterator[nn.Module]:
-    if type(value) not in (list, tuple, dict):
+    if not isinstance(value, list | tuple | dict) or len(value) > LARGEST_CONTAINER:
         return
-    for item in value.values() if isinstance(value, dict) else value:  # type: ignore[attr-defined]
+    for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, nn.Module):
             yield item
         else:
@@ -229,7 +232,7 @@ def _modules_in(value: object) -> Iterator[nn.Module]:
 def _length(loader: Any) -> int | None:  # noqa: ANN401 - any loader
     try:
         return len(loader)
-    except TypeError:  # a DataLoader over an iterable dataset has a __len__ that raises
+    except (TypeError, NotImplementedError):  # as a DataLoader over an iterable dataset does
         return None
 
 

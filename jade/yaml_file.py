@@ -7,12 +7,14 @@ values mean is `config`'s affair.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+import yaml.reader
 
 from jade import scalars
 from jade.errors import ConfigError, JadeError, nearest, raise_all
@@ -21,8 +23,7 @@ _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^{}]*)?\}"
     r"|(?P<broken>\{[^}]*\}?))"
 )
-_MERGE = "tag:yaml.org,2002:merge"
-_BRACED_IN_FLOW = re.compile(r"[\[{,].*\$\{(?P<name>[A-Za-z_]\w*)\}")
+_BRACED = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)[^}\n]*\}")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
         node = yaml.compose(text, Loader=scalars.Loader)
     except yaml.YAMLError as error:
         raise _syntax_error(path, text, error) from None
-    except ValueError as error:  # characters that YAML does not allow
-        raise ConfigError(f"{path} is not YAML: {error}", where=str(path)) from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply.", where=str(path)) from None
     if node is None:
         raise ConfigError(f"{path} is empty.", where=f"{path}:1", hint="A file without entries holds {}")
     if not isinstance(node, yaml.MappingNode):
@@ -85,19 +86,33 @@ def _text(path: Path) -> str:
 
 
 def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
-    mark = getattr(error, "problem_mark", None)
-    if mark is None:
-        return ConfigError(f"{path} is not YAML: {error}", where=str(path))
-    line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
+    if isinstance(error, yaml.reader.ReaderError):
+        number = text.count("\n", 0, error.position) + 1
+        return ConfigError(
+            f"{path} is not YAML: the character {chr(error.character)!r} is not allowed.",
+            where=f"{path}:{number}",
+        )
+    lines = text.splitlines()
+    # The end of a file is one line behind its last one; what was open there began at the context's mark.
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    mark = next((mark for mark in marks if mark is not None and mark.line < len(lines)), None)
+    number = mark.line if mark else max(len(lines) - 1, 0)
+    line = lines[number] if lines else ""
     problem = getattr(error, "problem", None) or "the text cannot be read"
     hint = f"The line reads: {line.strip()}" if line.strip() else None
-    braced = _BRACED_IN_FLOW.search(line)
-    if braced:
-        name = braced["name"]
-        hint = f"Inside [ ] and {{ }} YAML takes ${{{name}}} for a mapping: write ${name} there."
+    braced = _BRACED.search(line)
+    if braced and marks[0] is not None and _in_flow(lines[: number + 1], marks[0].column):
+        hint = f"Inside [ ] and {{ }} YAML takes {braced[0]} for a mapping: write ${braced['name']} there."
     elif "\t" in line:
         hint = "The line holds a tab; YAML is indented with spaces."
-    return ConfigError(f"{path} is not YAML: {problem}.", where=f"{path}:{mark.line + 1}", hint=hint)
+    return ConfigError(f"{path} is not YAML: {problem}.", where=f"{path}:{number + 1}", hint=hint)
+
+
+def _in_flow(lines: list[str], column: int) -> bool:
+    """Say whether the end of `lines`, cut at `column`, is inside of brackets or braces."""
+    before = "\n".join([*lines[:-1], lines[-1][: column + 1]])
+    plain = _BRACED.sub("", before).replace("${", "")
+    return plain.count("[") > plain.count("]") or plain.count("{") > plain.count("}")
 
 
 class _Reader:
@@ -117,10 +132,10 @@ class _Reader:
         merged: dict[str, Any] = {}
         # Merged keys come first, so that the origins of the keys written here replace theirs.
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
+            if key_node.tag == scalars.MERGE:
                 merged = {**self._merged(value_node, prefix), **merged}
         for key_node, value_node in node.value:
-            if key_node.tag == _MERGE:
+            if key_node.tag == scalars.MERGE:
                 continue
             name = self._key(key_node, prefix)
             if name is None:
@@ -141,11 +156,22 @@ class _Reader:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for source in reversed(sources):
-            if not isinstance(source, yaml.MappingNode):
-                self._fault("<< merges mappings, and this is none.", source, prefix.rstrip("."))
+            if source in self._open or not isinstance(source, yaml.MappingNode):
+                itself = source in self._open
+                problem = "An alias contains itself." if itself else "<< merges mappings, and this is none."
+                self._fault(problem, source, prefix.rstrip("."))
                 continue
-            merged |= self.mapping(source, prefix)
+            with self._inside(source):
+                merged |= self.mapping(source, prefix)
         return merged
+
+    @contextmanager
+    def _inside(self, node: yaml.Node) -> Iterator[None]:
+        self._open.append(node)
+        try:
+            yield
+        finally:
+            self._open.pop()
 
     def _key(self, node: yaml.Node, prefix: str) -> str | None:
         shown = node.value if isinstance(node, yaml.ScalarNode) else "…"
@@ -176,23 +202,20 @@ class _Reader:
         if node in self._open:
             self._fault("An alias contains itself.", node, key)
             return None
-        self._open.append(node)
-        try:
+        if not scalars.known_tag(node):
+            self._fault(
+                f"The tag {node.tag!r} is not understood.", node, key, hint="Write the value without it."
+            )
+            return None
+        with self._inside(node):
             if isinstance(node, yaml.MappingNode):
                 return self.mapping(node, f"{key}.")
             if isinstance(node, yaml.SequenceNode):
                 return [self._value(item, f"{key}[{index}]") for index, item in enumerate(node.value)]
             assert isinstance(node, yaml.ScalarNode)  # the third and last kind of node there is
             return self._scalar(node, key)
-        finally:
-            self._open.pop()
 
     def _scalar(self, node: yaml.ScalarNode, key: str) -> Any:  # noqa: ANN401 - any YAML value
-        if node.tag != "tag:yaml.org,2002:str":
-            self._fault(
-                f"The tag {node.tag!r} is not understood.", node, key, hint="Write the value without it."
-            )
-            return None
         if node.style is None and node.start_mark.line != node.end_mark.line:
             self._fault(
                 f"The value {node.value!r} runs over several lines.",
@@ -212,7 +235,7 @@ class _Reader:
                 return scalars.parse(expanded)
             except yaml.YAMLError:
                 return expanded
-        return scalars.typed(expanded)
+        return scalars.of_scalar(node, expanded.strip())
 
     def _variable(self, match: re.Match[str], node: yaml.Node, key: str) -> str:
         if match["escaped"]:

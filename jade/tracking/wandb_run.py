@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import netrc
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,15 +180,15 @@ def _quoted(path: Path) -> str:
         shown = path.relative_to(Path.cwd())
     except ValueError:
         shown = path
-    return f"'{shown}'" if any(letter in str(shown) for letter in " '()&;") else str(shown)
+    return shlex.quote(str(shown))
 
 
 _FOR_WANDB: dict[str, Callable[[Any], Any]] = {
     "scalar": lambda value: value,
     "figure": wandb.Image,
     "images": lambda images: [wandb.Image(image) for image in images],
-    "histogram": lambda values: wandb.Histogram(values[~_not_finite(values)]),
-    "table": lambda table: wandb.Table(columns=table[0], data=table[1]),
+    "histogram": lambda values: wandb.Histogram(values[~_not_finite(values)] * 1),
+    "table": lambda table: wandb.Table(columns=table[0], data=table[1], allow_mixed_types=True),
     "text": lambda text: text,
 }
 

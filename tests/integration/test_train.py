@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -321,7 +322,7 @@ def test_an_offline_run_holds_config_metrics_pictures_and_files(project, train, 
 
 
 def path_with_wandb():
-    return f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def test_a_backup_that_replaced_another_is_the_one_that_wandb_has(project, train, tmp_path):

@@ -301,9 +301,9 @@ def test_a_file_that_holds_no_mapping_is_an_error(fault, file, text, found):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a: 1\nb: [1\n", 3),
+        ("a: 1\nb: [1\n", 2),
         ("a: 1\nb: c: d\n", 2),
-        ('a: "open\n', 2),
+        ('a: "open\n', 1),
         ("a: @x\n", 1),
         ("a: *unknown\n", 1),
         ("a: 1\n---\nb: 2\n", 2),

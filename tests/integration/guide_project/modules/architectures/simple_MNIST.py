@@ -16,16 +16,16 @@ def make_stack(layers):
 
 class StochasticLinear(nn.Linear):
     def __init__(self, n_in, n_out):
-        super(StochasticLinear, self).__init__(n_in, n_out * 2)
+        super().__init__(n_in, n_out * 2)
 
     def forward(self, x):
-        mu, sigma = torch.chunk(super(StochasticLinear, self).forward(x), 2, dim=1)
+        mu, sigma = torch.chunk(super().forward(x), 2, dim=1)
         return Independent(Normal(mu, softplus(sigma) + 1e-3), 1)
 
 
 class Encoder(nn.Module):
     def __init__(self, z_dim, layers):
-        super(Encoder, self).__init__()
+        super().__init__()
         nn_layers = make_stack([N_INPUT] + layers)
         self.net = nn.Sequential(Flatten(), *nn_layers, nn.ReLU(True), StochasticLinear(layers[-1], z_dim))
 
@@ -35,7 +35,7 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     def __init__(self, z_dim, layers, sigma):
-        super(Decoder, self).__init__()
+        super().__init__()
         self.net = nn.Sequential(*make_stack([z_dim] + layers + [N_INPUT]))
         self.sigma = sigma
 
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
 
 class Prior(nn.Module):
     def __init__(self, z_dim):
-        super(Prior, self).__init__()
+        super().__init__()
         self.mu = nn.Parameter(torch.zeros([z_dim]), requires_grad=False)
         self.sigma = nn.Parameter(torch.ones([z_dim]), requires_grad=False)
 

@@ -49,4 +49,4 @@ class VariationalAutoencoderTrainer(Trainer):
         self.iterations += 1
 
     def on_epoch_end(self):
-        super(VariationalAutoencoderTrainer, self).on_epoch_end()
+        super().on_epoch_end()
