@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,28 +42,48 @@ def move(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - a batch is 
     """Return `batch` with every tensor in it on `device`; the nesting and its types are kept.
 
     Tuples, named tuples, lists, dictionaries and whatever has a `to` method are entered or moved; anything
-    else is handed back as it is.
+    else, and a plain tuple, list or dictionary in which nothing has to move, is handed back as it is.
     """
+    if device.type == "cpu" and _lies_on_cpu(batch):
+        return batch
     if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if type(batch) is dict or isinstance(batch, Mapping):  # the first is quick, for most batches are one
+        return batch if batch.device == device else batch.to(device, non_blocking=True)
+    if type(batch) is dict:
+        moved = {key: move(value, device) for key, value in batch.items()}
+        return batch if all(map(operator.is_, moved.values(), batch.values())) else moved
+    if type(batch) is list or type(batch) is tuple:
+        items = [move(item, device) for item in batch]
+        return batch if all(map(operator.is_, items, batch)) else type(batch)(items)
+    return _move_other(batch, device)
+
+
+def _lies_on_cpu(batch: Any) -> bool:  # noqa: ANN401 - as above
+    """Say whether a batch is of the usual kind, and of CPU tensors only: a step on a CPU pays for no more."""
+    if type(batch) is not dict and type(batch) is not list and type(batch) is not tuple:
+        return False
+    for item in batch.values() if type(batch) is dict else batch:
+        if type(item) is not torch.Tensor or not item.is_cpu:
+            return False
+    return True
+
+
+def _move_other(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - as above
+    """Move what is neither a tensor nor a plain container."""
+    if isinstance(batch, Mapping):
         return _moved_mapping(batch, device)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(item, device) for item in batch))
     if isinstance(batch, list | tuple):
-        moved = [move(item, device) for item in batch]
-        return _of_type(moved, batch)
+        return _moved_sequence(batch, device)
     if hasattr(batch, "to") and not isinstance(batch, type):
         return batch.to(device)
     return batch
 
 
 def _moved_mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:  # noqa: ANN401 - keeps the type
-    moved = {key: move(value, device) for key, value in batch.items()}
-    if type(batch) is dict:
-        return moved
     if hasattr(batch, "to"):
         return batch.to(device)
+    moved = {key: move(value, device) for key, value in batch.items()}
     try:
         same: Any = copy.copy(
             batch
@@ -74,12 +95,12 @@ def _moved_mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:  # no
     return same
 
 
-def _of_type(items: list[Any], batch: list[Any] | tuple[Any, ...]) -> Any:  # noqa: ANN401 - keeps the type
-    plain = list if isinstance(batch, list) else tuple
+def _moved_sequence(batch: list[Any] | tuple[Any, ...], device: torch.device) -> Any:  # noqa: ANN401 - keeps the type
+    items = [move(item, device) for item in batch]
     try:
-        return items if type(batch) is list else type(batch)(items)
+        return type(batch)(items)
     except TypeError:  # a subclass whose constructor takes something else
-        return plain(items)
+        return items if isinstance(batch, list) else tuple(items)
 
 
 def full_name(device: torch.device) -> str:

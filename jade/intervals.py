@@ -85,6 +85,7 @@ class Due:
 
     def __init__(self, interval: Interval, *, at_start: bool = False) -> None:
         self.interval = interval
+        self._unit, self._amount = interval.unit, interval.amount
         # At the start nothing has happened yet; without `at_start` that counts as just done.
         self._last = (-1, -1, -math.inf) if at_start else (0, 0, 0.0)
         if at_start and interval == NEVER:
@@ -98,16 +99,20 @@ class Due:
             epochs: done so far.
             seconds: of training so far.
         """
-        if not self._has_come(iterations, epochs, seconds):
-            return False
-        self._last = (iterations, epochs, seconds)
-        return True
+        if self._unit == "iteration":
+            come = iterations % self._amount == 0 and iterations != self._last[0]
+        elif self._unit == "epoch":
+            come = epochs % self._amount == 0 and epochs != self._last[1]
+        else:
+            come = seconds - self._last[2] >= self._amount
+        if come:
+            self._last = (iterations, epochs, seconds)
+        return come
 
-    def _has_come(self, iterations: int, epochs: int, seconds: float) -> bool:
-        last_iteration, last_epoch, last_second = self._last
-        amount = self.interval.amount
-        if self.interval.unit == "iteration":
-            return iterations != last_iteration and iterations % amount == 0
-        if self.interval.unit == "epoch":
-            return epochs != last_epoch and epochs % amount == 0
-        return seconds - last_second >= amount
+    def next_iteration(self, iterations: int) -> float:
+        """Return the next iteration at which it is due; infinity if iterations do not matter."""
+        return (iterations // self._amount + 1) * self._amount if self._unit == "iteration" else math.inf
+
+    def next_second(self) -> float:
+        """Return the second of training at which it is due; infinity if time does not matter."""
+        return self._last[2] + self._amount if self._unit == "second" else math.inf

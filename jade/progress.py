@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
+SECONDS_SHOWN = 0.1
+
 
 class Progress(Protocol):
     """Shows how far a run is."""
@@ -76,16 +78,23 @@ class Bars:
         self._run = tqdm(total=epochs, unit="epoch", file=stream, dynamic_ncols=True, position=0)
         self._epoch = tqdm(unit="it", file=stream, dynamic_ncols=True, position=1, leave=False)
         self._values: dict[str, float] = {}
+        self._steps = 0  # not shown yet: the bar is asked at most ten times a second
+        self._next = 0.0
         self._run.set_description("run")
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Empty the lower bar."""
+        self._steps = 0
         self._epoch.reset(total=steps)
         self._epoch.set_description(f"epoch {epoch + 1}", refresh=False)
 
     def step(self) -> None:
         """Move the lower bar."""
-        self._epoch.update()
+        self._steps += 1
+        now = time.monotonic()
+        if now >= self._next:
+            self._epoch.update(self._steps)
+            self._steps, self._next = 0, now + SECONDS_SHOWN
 
     def show(self, values: Mapping[str, float]) -> None:
         """Show the values behind the upper bar."""

@@ -157,7 +157,8 @@ class _Guarded:
 
     def __enter__(self) -> Path:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._path.parent.is_dir():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"{self._path.parent} cannot be made: {error.strerror}.") from error
         return self._path

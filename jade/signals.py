@@ -18,18 +18,21 @@ class Stop:
     """A request to stop: False until `request` is called.
 
     Attributes:
+        requested: whether a stop was asked for.
         signal: the number of the signal that asked, or None.
     """
 
     def __init__(self) -> None:
+        self.requested = False
         self.signal: int | None = None
 
     def __bool__(self) -> bool:
-        return self.signal is not None
+        return self.requested
 
     def request(self, number: int) -> None:
         """Ask for a stop, as the signal `number` does."""
         self.signal = number
+        self.requested = True
 
     @property
     def exit_code(self) -> int:

@@ -19,6 +19,7 @@ from jade.errors import ContractError, JadeError, nearest
 LOSSES_KEPT = 1000
 # Longer lists and dictionaries hold data, not networks; looking through them at each epoch would cost.
 LARGEST_CONTAINER = 1000
+_COUNTERS = ("iterations", "epochs")
 
 
 class ArchitectureSource(Protocol):
@@ -40,6 +41,7 @@ class Trainer(nn.Module):
         iterations: training steps done so far.
         epochs: passes over `train_loader` done so far.
         device: where the run trains; `get_device()` is its `torch.device`.
+        has_ended: whether `end_training` was called.
     """
 
     train_loader: Any
@@ -55,7 +57,7 @@ class Trainer(nn.Module):
         self._architecture = architecture
         self._stored: list[str] = []
         self._losses: dict[str, _RunningMean] = {}
-        self._ended = False
+        self.has_ended = False
 
     # What a user overrides.
 
@@ -126,14 +128,17 @@ class Trainer(nn.Module):
                     " a single number is expected.",
                     hint=f"self.add_loss_item({name!r}, value.mean())",
                 )
-            # A copy: users keep running totals in one tensor and change it in place.
-            value = value.detach().clone()
-        elif not isinstance(value, float | int | numbers.Real):
+            # A CPU has nothing to wait for. Elsewhere a copy is kept: users hold running totals in one tensor
+            # and change it in place.
+            value = value.item() if value.is_cpu else value.detach().clone()
+        elif not _is_number(value):
             raise ContractError(f"The loss item {name!r} is {value!r}; a number is expected.")
         mean = self._losses.get(name)
         if mean is None:
             mean = self._losses[name] = _RunningMean()
-        mean.add(value)
+        mean.waiting.append(value)
+        if len(mean.waiting) >= LOSSES_KEPT:
+            mean.collect()
 
     def get_device(self) -> torch.device:
         """Return the device the run trains on; answers in `initialize`, too."""
@@ -141,14 +146,9 @@ class Trainer(nn.Module):
 
     def end_training(self) -> None:
         """End the run after the present step, as finished."""
-        self._ended = True
+        self.has_ended = True
 
     # What JADE asks.
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether `end_training` was called."""
-        return self._ended
 
     @property
     def stored(self) -> dict[str, Any]:
@@ -192,6 +192,13 @@ class Trainer(nn.Module):
     def _own_names(self) -> list[str]:
         return [*vars(self), *self._modules, *self._parameters, *self._buffers]
 
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any attribute
+        # The counters change at each step; nn.Module would first look for six other kinds of members.
+        if name in _COUNTERS:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     # Networks kept in plain lists and dictionaries get mode and device like all others.
 
     def train(self, mode: bool = True) -> Self:
@@ -219,6 +226,10 @@ class Trainer(nn.Module):
                 yield from _modules_in(value)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | numbers.Real)
+
+
 def _modules_in(value: object) -> Iterator[nn.Module]:
     if not isinstance(value, list | tuple | dict) or len(value) > LARGEST_CONTAINER:
         return
@@ -237,27 +248,22 @@ def _length(loader: Any) -> int | None:  # noqa: ANN401 - any loader
 
 
 class _RunningMean:
-    """A mean that leaves tensors on their device until it is read."""
+    """A mean whose values stay on their device until it is read."""
 
     def __init__(self) -> None:
-        self._waiting: list[Any] = []
+        self.waiting: list[Any] = []
         self._sum = 0.0
         self._count = 0
 
-    def add(self, value: float | torch.Tensor) -> None:
-        self._waiting.append(value)
-        if len(self._waiting) >= LOSSES_KEPT:
-            self._collect()
-
     def read(self) -> float:
-        self._collect()
+        self.collect()
         return self._sum / self._count
 
-    def _collect(self) -> None:
-        tensors = [value for value in self._waiting if isinstance(value, torch.Tensor)]
-        plain = [float(value) for value in self._waiting if not isinstance(value, torch.Tensor)]
+    def collect(self) -> None:
+        tensors = [value for value in self.waiting if isinstance(value, torch.Tensor)]
+        plain = [float(value) for value in self.waiting if not isinstance(value, torch.Tensor)]
         # One transfer for all of them: an .item() for each would make the device wait each time.
         read = torch.stack(tensors).cpu().tolist() if tensors else []
         self._sum += sum(plain) + sum(read)
-        self._count += len(self._waiting)
-        self._waiting.clear()
+        self._count += len(self.waiting)
+        self.waiting.clear()

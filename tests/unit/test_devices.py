@@ -171,13 +171,20 @@ def test_anything_else_is_handed_back_as_it_is(value):
     assert devices.move(value, META) is value
 
 
-def test_a_moved_sequence_shares_nothing_with_the_original_list():
-    inner = [1]
+def test_a_batch_in_which_nothing_moves_is_handed_back_as_it_is():
+    batch = {"x": [torch.ones(1), {"name": "a"}], "y": (1, None)}
 
-    moved = devices.move([inner], META)
+    assert devices.move(batch, torch.device("cpu")) is batch
 
-    assert moved == [[1]]
-    assert moved[0] is not inner
+
+def test_a_batch_in_which_something_moves_is_a_new_one():
+    batch = {"x": [torch.ones(1)], "y": (1, None)}
+
+    moved = devices.move(batch, META)
+
+    assert moved is not batch
+    assert batch["x"][0].device.type == "cpu"
+    assert moved["y"] is batch["y"]
 
 
 @pytest.fixture
