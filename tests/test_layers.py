@@ -15,7 +15,7 @@ RANKS = {
         "snapshot", "summary", "yaml_file",
     ],
     2: ["config", "plugins", "trainer", "tracking.base"],
-    3: ["build", "checkpoint", "eval", "record"],
+    3: ["options", "build", "checkpoint", "eval", "record"],
     4: ["journal", "tracking.local", "tracking.wandb_run"],
     5: ["loop"],
     6: ["experiment"],

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jade import cli, config, experiment
+from jade import config, experiment, options
 from jade.eval import DatasetEvaluation, Evaluation
 from jade.plugins import Plugins
 from jade.trainer import Trainer
@@ -49,8 +49,8 @@ def flags(job):
 
 
 def composed(arguments, environ):
-    options = cli.parse_options(arguments, environ)
-    return config.compose(options.files, options.top, options.overrides, options.environ)
+    given = options.parse_options(arguments, environ)
+    return config.compose(given.files, given.top, given.overrides, given.environ)
 
 
 def test_the_jobs_use_every_shipped_yaml_and_architecture_file():
@@ -267,7 +267,7 @@ def test_the_error_that_the_readme_shows_is_the_one_that_is_printed(tutorial, co
 
 
 def test_the_readme_lists_every_flag_and_no_other():
-    helped = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", cli._parser().format_help()))
+    helped = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", options._parser().format_help()))
     listed = set(re.findall(r"^\| `(--[\w-]+)`", README, re.MULTILINE))
 
     assert listed == {flag for flag in helped if "." not in flag} - {"--model"}
@@ -276,9 +276,9 @@ def test_the_readme_lists_every_flag_and_no_other():
 def test_the_defaults_in_the_readme_are_those_of_the_command_line():
     listed = dict(re.findall(r"^\| `(--[\w-]+)` \|[^|]*\| ([^|]*) \|$", README, re.MULTILINE))
 
-    assert listed["--epochs"] == str(cli.DEFAULT_EPOCHS)
-    assert listed["--seed"] == str(cli.DEFAULT_SEED)
-    for name, default in cli._DEFAULTS.items():
+    assert listed["--epochs"] == str(options.DEFAULT_EPOCHS)
+    assert listed["--seed"] == str(options.DEFAULT_SEED)
+    for name, (default, _) in options.DEFAULT_EVERY.items():
         assert listed[f"--{name.replace('_', '-')}"] == default
 
 

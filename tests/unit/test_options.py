@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from jade import config
-from jade.cli import parse_options, with_origins
+from jade.cli import with_origins
 from jade.errors import ConfigError, JadeError
+from jade.options import parse_options
 
 FILES = ["--model_conf", "m.yml", "--data_conf", "d.yml", "--eval_conf", "e.yml", "--arch_impl", "a.py"]
 FLAGS = [
@@ -58,10 +59,10 @@ def test_the_four_files_are_enough():
     }
     assert (found.device, found.run_name, found.experiments_root) == (None, None, Path("experiments"))
     assert (found.tracker, found.check, found.print_config, found.overrides) == ("wandb", False, False, {})
-    assert found.every == {
+    assert {name: str(every) for name, every in found.every.items()} == {
         "log_loss_every": "100 iterations",
         "checkpoint_every": "100 epochs",
-        "backup_every": "10 minutes",
+        "backup_every": "600 seconds",
     }
 
 
@@ -74,7 +75,7 @@ def test_flags_are_written_with_hyphens_or_underscores_and_with_or_without_equal
 
     assert found.files["model"] == Path("m 1.yml")
     assert found.top["arch_impl"][0] == "a=b.py"
-    assert (found.experiments_root, found.every["log_loss_every"]) == (Path("runs"), "5")
+    assert (found.experiments_root, str(found.every["log_loss_every"])) == (Path("runs"), "5 iterations")
     assert (found.run_name, found.print_config) == ("my run", True)
 
 

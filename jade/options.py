@@ -1,0 +1,261 @@
+"""The command line, `.env` and the environment to options and overrides, all faults at once.
+
+The only reader of the command line. What an experiment *is* goes into the configuration (`config`); what is
+decided here is where it runs and what is kept of it. `cli` calls this and acts on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dotenv import dotenv_values
+
+from jade import config, intervals, params, scalars
+from jade.errors import ConfigError, JadeError, nearest, raise_all
+from jade.intervals import Interval
+
+DEFAULT_SEED = 42
+DEFAULT_EPOCHS = 100
+NEEDED = ("model_conf", "data_conf", "eval_conf", "arch_impl")
+_FLAGS: dict[str, dict[str, Any]] = {
+    "--model_conf": {"metavar": "FILE", "help": "YAML file of the model: the Trainer and its params"},
+    "--data_conf": {"metavar": "FILE", "help": "YAML file of the datasets"},
+    "--eval_conf": {"metavar": "FILE", "help": "YAML file of the evaluations"},
+    "--arch_impl": {"metavar": "FILE", "help": "Python file of the architectures"},
+    "--epochs": {"metavar": "N", "help": f"passes over the training data (default {DEFAULT_EPOCHS})"},
+    "--seed": {"metavar": "N", "help": f"seed of everything random (default {DEFAULT_SEED})"},
+    "--run_name": {"metavar": "NAME", "help": "name of the run, as W&B shows it"},
+    "--device": {"help": "cpu, cuda, cuda:1, mps (default: DEVICE, else the best there is)"},
+    "--experiments-root": {
+        "metavar": "DIR",
+        "help": "folder that gets a folder for each run (default: EXPERIMENTS_ROOT, else experiments)",
+    },
+    "--tracker": {
+        "metavar": "{wandb,local}",
+        "help": "wandb, or local: the run's folder only (default wandb)",
+    },
+    "--log-loss-every": {
+        "metavar": "EVERY",
+        "help": "log the mean of the loss items (default 100 iterations)",
+    },
+    "--checkpoint-every": {
+        "metavar": "EVERY",
+        "help": "write a checkpoint that is kept (default 100 epochs)",
+    },
+    "--backup-every": {"metavar": "EVERY", "help": "replace the backup model.pt (default 10 minutes)"},
+    "--env-file": {"metavar": "FILE", "help": "environment variables to add (default .env, if there is one)"},
+    "--check": {
+        "action": "store_true",
+        "help": "build everything, try one step and each evaluation, write nothing",
+    },
+    "--print-config": {
+        "action": "store_true",
+        "help": "print each value of the configuration and its origin",
+    },
+}
+# For each interval its default, and what a bare number counts.
+DEFAULT_EVERY = {
+    "log_loss_every": ("100 iterations", "iteration"),
+    "checkpoint_every": ("100 epochs", "epoch"),
+    "backup_every": ("10 minutes", "epoch"),
+}
+_EPILOG = """\
+Any value of the three YAML files is set by its dotted key, typed as YAML:
+  model.params.beta=0.1   --model.params.beta=0.1   --model.params.beta 0.1
+
+EVERY is a number (of epochs; for the loss, of iterations), or a text such as
+"500 iterations", "2 epochs", "10 minutes", or never."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how a run happens; nothing here changes its result.
+
+    Attributes:
+        files: YAML file of each section.
+        top: `arch_impl`, `seed` and `epochs`, each with its origin.
+        overrides: dotted key to typed value.
+        every: the intervals, by flag.
+        environ: the environment, `.env` included.
+    """
+
+    files: Mapping[str, Path]
+    top: Mapping[str, tuple[Any, str]]
+    overrides: Mapping[str, Any]
+    every: Mapping[str, Interval]
+    run_name: str | None
+    device: str | None
+    experiments_root: Path
+    tracker: str
+    check: bool
+    print_config: bool
+    environ: Mapping[str, str]
+
+
+def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
+    """Return the options that the command line, `.env` and the environment give, in this order of weight.
+
+    Raises:
+        ConfigError: for every flag that there is not, every one that is missing and every wrong value.
+    """
+    flags, overrides, faults = _split(arguments)
+    given = vars(_parser().parse_args(flags))
+    values = {name.replace("-", "_"): value for name, value in given.items()}
+    environ = _environment(values["env_file"], environ)
+    missing = [f"--{name}" for name in NEEDED if values[name] is None]
+    if missing:
+        faults.append(
+            ConfigError(
+                f"Not given: {', '.join(missing)}.",
+                where="command line",
+                hint="python train.py --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE",
+            )
+        )
+    if values["tracker"] not in (None, "wandb", "local"):
+        faults.append(
+            ConfigError(
+                f"There is no tracker {values['tracker']!r}.",
+                where="--tracker",
+                wanted=values["tracker"],
+                choices=("wandb", "local"),
+            )
+        )
+    every: dict[str, Interval] = {}
+    for name, (default, unit) in DEFAULT_EVERY.items():
+        text = default if values[name] is None else values[name]
+        try:
+            every[name] = intervals.parse(text, unit, f"--{name.replace('_', '-')}")
+        except ConfigError as fault:
+            faults.append(fault)
+    raise_all(faults)
+    return Options(
+        files={section: Path(values[f"{section}_conf"]) for section in config.SECTIONS},
+        top={
+            "arch_impl": (values["arch_impl"], "--arch_impl"),
+            "seed": _top(values["seed"], DEFAULT_SEED, "--seed"),
+            "epochs": _top(values["epochs"], DEFAULT_EPOCHS, "--epochs"),
+        },
+        overrides=overrides,
+        every=every,
+        run_name=values["run_name"],
+        device=values["device"] or environ.get("DEVICE") or None,
+        experiments_root=Path(values["experiments_root"] or environ.get("EXPERIMENTS_ROOT") or "experiments"),
+        tracker=values["tracker"] or "wandb",
+        check=values["check"],
+        print_config=values["print_config"],
+        environ=environ,
+    )
+
+
+def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:
+    return (default, "default") if text is None else (scalars.typed(text), flag)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are JADE's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message[:1].upper()}{message[1:]}.", where="command line", hint="--help lists the flags."
+        )
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="train.py",
+        usage="%(prog)s --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE"
+        " [flags] [key=value …]",
+        description="Train, evaluate, log and store one model.",
+        epilog=_EPILOG,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=30, width=100
+        ),
+        allow_abbrev=False,
+    )
+    for flag, known in _FLAGS.items():
+        parser.add_argument(flag, dest=flag[2:], **known)
+    return parser
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any], list[JadeError]]:
+    """Part the command line into flags, in their one spelling, and overrides; name what is neither."""
+    spelled = {_folded(flag): flag for flag in (*_FLAGS, "--help")}
+    flags: list[str] = []
+    overrides: dict[str, Any] = {}
+    faults: list[JadeError] = []
+    waiting = list(arguments)
+    while waiting:
+        token = waiting.pop(0)
+        name, equals, value = token.partition("=")
+        flag = spelled.get(_folded(name)) if name.startswith("--") else None
+        if token == "-h":
+            flags.append(token)
+        elif flag:
+            takes_value = "action" not in _FLAGS.get(flag, {"action": "help"})
+            flags.append(f"{flag}{equals}{value}")
+            if takes_value and not equals and waiting and not _is_flag(waiting[0], spelled):
+                # Joined by "=", so that a value that starts with a dash is not taken for a flag.
+                flags[-1] = f"{flag}={waiting.pop(0)}"
+        elif _is_override(name, equals):
+            if not equals and waiting and not _is_flag(waiting[0], spelled):
+                token = f"{token}={waiting.pop(0)}"
+            _take_override(token, overrides, faults)
+        else:
+            faults.append(_not_a_flag(token, spelled))
+    return flags, overrides, faults
+
+
+def _is_flag(token: str, spelled: Mapping[str, str]) -> bool:
+    return token.startswith("--") and _folded(token.partition("=")[0]) in spelled
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _is_override(name: str, equals: str) -> bool:
+    return (bool(equals) and not name.startswith("-")) or (name.startswith("--") and "." in name)
+
+
+def _take_override(token: str, overrides: dict[str, Any], faults: list[JadeError]) -> None:
+    try:
+        key, value = params.parse_override(token)
+    except JadeError as fault:
+        faults.append(fault)
+        return
+    overrides[key] = value
+
+
+def _not_a_flag(token: str, spelled: Mapping[str, str]) -> ConfigError:
+    name = token.partition("=")[0]
+    if not name.startswith("-"):
+        return ConfigError(
+            f"{token!r} is neither a flag nor an override.",
+            where="command line",
+            hint="An override is written key=value.",
+        )
+    near = nearest(_folded(name), spelled)
+    return ConfigError(
+        f"There is no flag {name}.",
+        where="command line",
+        hint=(f"did you mean: {spelled[near]}\n" if near else "")
+        + "--help lists the flags; dotted keys set params.",
+    )
+
+
+def _environment(env_file: str | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the variables of `.env` that the shell has not set."""
+    path = Path(env_file or ".env")
+    if not path.is_file():
+        if env_file:
+            raise ConfigError(f"There is no file {path}.", where="--env-file")
+        return dict(environ)
+    try:
+        written = dotenv_values(path, interpolate=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", where="--env-file") from None
+    return {**{name: value for name, value in written.items() if value is not None}, **environ}
