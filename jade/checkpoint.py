@@ -164,7 +164,9 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except Exception as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be read: {type(error).__name__}.") from error
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be read: it is damaged, or none ({type(error).__name__})."
+        ) from error
     if not isinstance(state, dict) or not set(state) >= _KEYS or not isinstance(state["format"], int):
         raise CheckpointError(f"{path} is no checkpoint of JADE.")
     if state["format"] > FORMAT:

@@ -56,6 +56,8 @@ def _train(options: Options, project: Path) -> int:
 
 
 def _run(accepted: Config, options: Options, project: Path) -> int:
+    # Threads that spin while they wait take the cores from other trials on the machine; torch reads it once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch takes more than a second to import: --help, --print-config and bad YAML do not wait for it.
     from jade import devices, experiment
     from jade.plugins import Plugins

@@ -69,8 +69,10 @@ class DatasetEvaluation(Evaluation):
             num_workers: processes that load data.
         """
         for name, value in (("batch_size", batch_size), ("n_samples", n_samples)):
-            if value is not None and value < 1:
-                raise ContractError(f"{name} of {type(self).__name__} is {value!r}; it must be above 0.")
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise ContractError(
+                    f"{name} of {type(self).__name__} is {value!r}; it must be a whole number above 0."
+                )
         self.n_samples = n_samples
         self.data_loader: DataLoader[Any] = DataLoader(
             self.datasets[evaluate_on], batch_size=batch_size, shuffle=resample, num_workers=num_workers

@@ -18,11 +18,11 @@ from jade import calls, checkpoint, config, devices, entries, intervals, progres
 from jade.build import Architectures, Builder, Datasets, building
 from jade.checkpoint import Checkpoints
 from jade.config import Config
-from jade.errors import ContractError, JadeError, raise_all
+from jade.errors import ConfigError, ContractError, JadeError, raise_all
 from jade.eval import Evaluation, evaluating
 from jade.intervals import Interval
 from jade.journal import Journal
-from jade.loop import Loop, Plan
+from jade.loop import RESERVED, Loop, Plan
 from jade.plugins import Plugin, Plugins
 from jade.record import Record
 from jade.tracking.base import Tracker
@@ -69,7 +69,7 @@ def verify(config: Config, plugins: Plugins) -> None:
     ]
     for name, description in config.values["eval"].items():
         faults += builder.check("eval", f"eval.{name}", description, "initialize", (EVERY,))
-        faults += _interval_faults(config, name, description["params"])
+        faults += _evaluation_faults(config, name, description["params"])
     raise_all(faults or list(_base_class_faults(config, builder)))
 
 
@@ -145,7 +145,12 @@ def _every(params: Mapping[str, Any]) -> object:
     return params.get(EVERY, 1)
 
 
-def _interval_faults(config: Config, name: str, params: Mapping[str, Any]) -> Iterator[JadeError]:
+def _evaluation_faults(config: Config, name: str, params: Mapping[str, Any]) -> Iterator[JadeError]:
+    if name in RESERVED:
+        yield ConfigError(
+            f"{name!r} is what everything is logged against, and no name for an evaluation.",
+            where=config.where(f"eval.{name}"),
+        )
     try:
         intervals.parse(_every(params), "epoch", config.where(f"eval.{name}.params.{EVERY}"))
     except JadeError as fault:

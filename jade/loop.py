@@ -23,6 +23,8 @@ from jade.journal import Journal
 from jade.signals import Stop
 from jade.trainer import Trainer
 
+RESERVED = ("iterations", "epochs")  # what everything is logged against
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -120,7 +122,8 @@ class Loop:
                 return
         if trainer.iterations == first:
             raise ContractError(
-                f"The train_loader of {type(trainer).__name__} gave no batch in epoch {trainer.epochs}."
+                f"The train_loader of {type(trainer).__name__} gave no batch in epoch {trainer.epochs}.",
+                hint="A generator can be gone through once only; a loader gives its batches anew each time.",
             )
         epochs = trainer.epochs + 1
         with self._telling("on_epoch_end"):
@@ -183,10 +186,11 @@ class Loop:
         losses = self._trainer.take_losses()
         if not losses:
             return
-        both = sorted(set(losses) & set(self._evaluations))
-        if both:
+        taken = sorted(set(losses) & {*self._evaluations, *RESERVED})
+        if taken:
             raise ContractError(
-                f"{both[0]!r} is the name of a loss item and of an evaluation.", hint="Rename one of the two."
+                f"{taken[0]!r} is the name of a loss item, but also of an evaluation or a counter.",
+                hint="Rename the loss item.",
             )
         found = [Entry(name, "scalar", value) for name, value in losses.items()]
         self._journal.log(found, self._trainer.iterations, self._trainer.epochs)

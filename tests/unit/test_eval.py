@@ -170,7 +170,9 @@ def test_a_dataset_without_items_is_told(dataset):
 
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("batch_size", -3), ("n_samples", 0)])
 def test_sizes_below_one_are_refused(name, value):
-    with pytest.raises(ContractError, match=rf"{name} of Mean is {value}; it must be above 0\."):
+    with pytest.raises(
+        ContractError, match=rf"{name} of Mean is {value}; it must be a whole number above 0\."
+    ):
         evaluation(Mean, torch.zeros(1), **{name: value})
 
 

@@ -590,11 +590,11 @@ def test_a_loss_item_and_an_evaluation_of_one_name_are_refused(run):
     trainer = made(Losing)
 
     with pytest.raises(
-        ContractError, match="'loss' is the name of a loss item and of an evaluation"
+        ContractError, match="'loss' is the name of a loss item, but also of an evaluation"
     ) as caught:
         run(trainer, evaluations=metrics(trainer, "loss"), log_loss="1 iteration")
 
-    assert "Rename one of the two." in str(caught.value)
+    assert "Rename the loss item." in str(caught.value)
 
 
 # Checkpoints
@@ -691,3 +691,13 @@ def test_a_plan_may_do_nothing_but_train(record):
     Loop(trainer, {}, journal, Checkpoints(record.directory), plan, Stop()).run()
 
     assert (trainer.iterations, trainer.epochs) == (BATCHES, 1)
+
+
+@pytest.mark.parametrize("name", ["iterations", "epochs"])
+def test_a_loss_item_with_the_name_of_a_counter_is_refused(run, name):
+    class Naming(Toy):
+        def train_step(self, data):
+            self.add_loss_item(name, 1.0)
+
+    with pytest.raises(ContractError, match=f"'{name}' is the name of a loss item, but also of"):
+        run(Naming)
