@@ -27,10 +27,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# Speed, by paired runs on this machine; minutes. What it found last is in benchmarks/results.md.
+# Speed by paired runs, and what the examples reach (MNIST too, where DATA_ROOT is set); minutes.
+# What it found last is in benchmarks/results.md.
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/examples.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
