@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jade import calls, scalars
-from jade.errors import ConfigError, ContractError, JadeError, PluginError, raise_all
+from jade.errors import ConfigError, ContractError, JadeError, PluginError, nearest, raise_all
 from jade.plugins import Plugin, Plugins
 
 # What JADE hands to a Trainer or an Evaluation itself: no param may have such a name.
@@ -78,7 +78,19 @@ class Builder:
             calls.accepted_by_method(plugin.target, method) if method else calls.accepted_by(plugin.target)
         )
         own = {name: value for name, value in params.items() if name not in extra or name in taken.names}
-        return self._param_faults(plugin.name, taken, key, own, SCOPE if method else ())
+        if method and own and _inherits(plugin.target, method):
+            return iter([self._without_method(plugin, key, method)])
+        known = calls.Accepted((*taken.names, *extra), taken.required, taken.anything)
+        return self._param_faults(plugin.name, known, key, own, SCOPE if method else ())
+
+    def _without_method(self, plugin: Plugin, key: str, method: str) -> JadeError:
+        own = [name for name in vars(plugin.target) if not name.startswith("_")]
+        near = nearest(method, own)
+        return PluginError(
+            f"{plugin.name} defines no {method}, which would take the params.",
+            where=f"{plugin.place}, described at {self._where(f'{key}.params')}",
+            hint=f"It has {near!r}: rename it to {method!r}." if near else f"def {method}(self, …): …",
+        )
 
     def _param_faults(
         self,
@@ -245,6 +257,13 @@ class Datasets(Mapping[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any dataset
         """Return the dataset called `name`, or `default` if the data file has none of that name."""
         return self[name] if name in self else default  # noqa: SIM401 - this is what it would call
+
+
+def _inherits(cls: type, method: str) -> bool:
+    """Say whether `cls` has only the empty `method` of JADE's base class."""
+    home = next((owner for owner in cls.__mro__ if method in vars(owner)), object)
+    accepted = calls.accepted_by_method(home, method) if home is not object else None
+    return home.__module__.startswith("jade.") and accepted is not None and not accepted.names
 
 
 def is_description(value: object) -> bool:

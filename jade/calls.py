@@ -112,6 +112,14 @@ def accepted_by_source(node: ast.ClassDef) -> Accepted | None:
     return None
 
 
+def place_of(target: object) -> str:
+    """Return where a class or function is defined, as `file:line`, or its name if that is not known."""
+    try:
+        return f"{inspect.getsourcefile(target)}:{inspect.getsourcelines(target)[1]}"  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return getattr(target, "__qualname__", repr(target))
+
+
 def faults(
     what: str, accepted: Accepted, params: Mapping[str, Any], where: str, reserved: Collection[str] = ()
 ) -> Iterator[JadeError]:

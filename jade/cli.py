@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
             "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))]) + "\n"
         )
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted before the run began.\n")
+        return 128 + signal.SIGINT
 
 
 def _train(options: Options, project: Path) -> int:
@@ -68,7 +72,7 @@ def _run(accepted: Config, options: Options, project: Path) -> int:
     every = options.every
     schedule = experiment.Schedule(every["log_loss_every"], every["checkpoint_every"], every["backup_every"])
     device = devices.choose(options.device)
-    around = experiment.Surroundings(plugins, device, schedule, [sys.executable, *sys.argv])
+    around = experiment.Surroundings(plugins, device, schedule, [sys.executable, *sys.argv], options.run_name)
     if options.check:
         return _report(experiment.check(accepted, around))
     record = Record(options.experiments_root, options.environ.get("WANDB_RUN_ID"))

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from jade import calls, checkpoint, config, devices, entries, intervals, progress, seeding, signals, summary
+from jade import calls, checkpoint, devices, entries, intervals, progress, seeding, signals, summary
 from jade.build import Architectures, Builder, Datasets, building
 from jade.checkpoint import Checkpoints
-from jade.config import Config
+from jade.config import Config, override
 from jade.errors import ConfigError, ContractError, JadeError, raise_all
 from jade.eval import Evaluation, evaluating
 from jade.intervals import Interval
@@ -112,6 +112,13 @@ def _trainer(
         trainer: Trainer = _instance(plugin, datasets=datasets, architecture=architecture, device=device)
         trainer.initialize(**params)
     raise_all([*trainer.faults(), *checkpoint.faults(trainer)])
+    trainer.taken_names = frozenset({*config.values["eval"], *RESERVED})
+    if trainer.not_stored():
+        _log.warning(
+            "%s: %s learns, but is in no checkpoint: self.add_attribute_to_store(name) puts it there.",
+            plugin.place,
+            ", ".join(trainer.not_stored()),
+        )
     return trainer.to(trainer.get_device())
 
 
@@ -186,6 +193,7 @@ class Surroundings:
     device: torch.device
     schedule: Schedule
     command: list[str]
+    name: str | None = None
 
 
 def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker) -> int:
@@ -206,12 +214,13 @@ def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker
     except JadeError:
         record.remove()
         raise
-    journal = Journal(tracker, record, progress.choose(accepted.values["epochs"]))
+    shown = progress.choose(accepted.values["epochs"])
+    journal = Journal(tracker, record, shown)
     stop, status = signals.Stop(), "failed"
     try:
-        record.update_status("running")
+        record.update_status("running", name=around.name)
         if assembly is None or effective != accepted.flat:
-            accepted = config.override(accepted, effective, "sweep")
+            accepted = override(accepted, effective, "sweep")
             verify(accepted, around.plugins)
             assembly = assemble(accepted, around.plugins, around.device, around.schedule)
         _describe(accepted, around, record, tracker)
@@ -230,7 +239,9 @@ def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker
             _log.error("%s", error)
         finally:
             tracker.finish(status)
-    _log.info("%s", summary.text(journal.metrics, status, _shown(record.directory), tracker.way_to_it()))
+        _log.info(
+            "%s", summary.text(journal.metrics, status, _relative(record.directory), tracker.way_to_it())
+        )
     return stop.exit_code
 
 
@@ -254,7 +265,7 @@ def _describe(accepted: Config, around: Surroundings, record: Record, tracker: T
         tracker.keep(path)
 
 
-def _shown(path: Path) -> Path:
+def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -289,7 +300,8 @@ def check(accepted: Config, around: Surroundings) -> list[Exception]:
         except Exception as error:  # noqa: BLE001 - as above
             error.add_note(f"in the evaluation {name!r}")
             wrong.append(error)
-    return wrong
+    unique = {(type(error), str(error)): error for error in wrong}
+    return list(unique.values())
 
 
 def shown(error: Exception) -> str:

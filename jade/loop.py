@@ -69,6 +69,7 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._trainer = trainer
+        trainer.taken_names = frozenset({*evaluations, *RESERVED})
         self._evaluations = evaluations
         self._journal = journal
         self._checkpoints = checkpoints
@@ -186,12 +187,6 @@ class Loop:
         losses = self._trainer.take_losses()
         if not losses:
             return
-        taken = sorted(set(losses) & {*self._evaluations, *RESERVED})
-        if taken:
-            raise ContractError(
-                f"{taken[0]!r} is the name of a loss item, but also of an evaluation or a counter.",
-                hint="Rename the loss item.",
-            )
         found = [Entry(name, "scalar", value) for name, value in losses.items()]
         self._journal.log(found, self._trainer.iterations, self._trainer.epochs)
 

@@ -206,11 +206,17 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any], list[Ja
             _take_override(token, overrides, faults)
         else:
             faults.append(_not_a_flag(token, spelled))
+            if name.startswith("--") and not equals and waiting and _is_bare_word(waiting[0]):
+                waiting.pop(0)  # the value of the flag that there is not
     return flags, overrides, faults
 
 
 def _is_flag(token: str, spelled: Mapping[str, str]) -> bool:
     return token.startswith("--") and _folded(token.partition("=")[0]) in spelled
+
+
+def _is_bare_word(token: str) -> bool:
+    return not token.startswith("-") and "=" not in token
 
 
 def _folded(name: str) -> str:

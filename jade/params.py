@@ -166,13 +166,24 @@ def _unknown(key: str, declared: Mapping[str, Any], where: str) -> ConfigError:
     # The last part is what people remember: a right name in the wrong group is named first.
     namesakes = [name for name in declared if name.rpartition(".")[2] == last]
     section = [name for name in declared if name.partition(".")[0] == key.partition(".")[0]]
-    near = " or ".join(sorted(namesakes)) or nearest(key, section or declared)
+    near = " or ".join(sorted(namesakes)) or nearest(key, section or declared) or ""
     hint = "If the code has a default for it, list it in the YAML file first."
     return ConfigError(
         f"{key!r} is set, but no configuration file defines it.",
         where=where,
-        hint=(f"did you mean: {near}\n" if near else "") + f"known: {', '.join(sorted(declared))}\n{hint}",
+        hint=(f"did you mean: {near}\n" if near else "")
+        + f"known: {', '.join(_neighbours(key, near, declared))}\n{hint}",
     )
+
+
+def _neighbours(key: str, near: str, declared: Mapping[str, Any]) -> list[str]:
+    """Return the declared keys of the group that `key` was most likely meant for, else all of them."""
+    for name in (near.partition(" or ")[0], key):
+        group = name.rpartition(".")[0]
+        found = sorted(other for other in declared if group and other.startswith(f"{group}."))
+        if found:
+            return found
+    return sorted(declared)
 
 
 def _wrong_kind(key: str, value: object, default: object, expected: str, where: str) -> ConfigError:

@@ -163,25 +163,30 @@ class Plugins:
         for other in FOLDERS:
             if other != kind and any(name in file.classes for file in self._index(other)):
                 hints.append(f"modules/{FOLDERS[other]} has a class of this name.")
-        for file in self._index(kind):
-            if file.broken:
-                hints.append(f"not read: {file.path}: {file.broken}")
-                continue
-            try:
-                imports.import_file(file.path, file.module, "")
-            except PluginError as fault:
-                hints.append(f"not imported: {file.path}: {fault.__cause__!r}")
+        unread = [text for file in self._index(kind) if (text := _why_unread(file))]
         fallback = {near for module in FALLBACKS.get(kind, ()) for near in _exported_names(module)}
         near = nearest(name, fallback)
-        if near and not nearest(name, known):
+        # The class may well be in a file that was not read: one of torchvision's would lead astray.
+        if near and not unread and not nearest(name, known):
             hints.insert(0, f"did you mean: {near}")
+        place = " in the files that can be read" if any(file.broken for file in self._index(kind)) else ""
         return PluginError(
-            f"There is no class {name!r} for {kind!r}.",
+            f"There is no class {name!r} for {kind!r}{place}.",
             where=where,
             wanted=name,
             choices=known,
-            hint="\n".join(hints),
+            hint="\n".join([*unread, *hints]),
         )
+
+
+def _why_unread(file: _File) -> str | None:
+    if file.broken:
+        return f"not read: {file.path}: {file.broken}"
+    try:
+        imports.import_file(file.path, file.module, "")
+    except PluginError as fault:
+        return f"not imported: {file.path}: {fault.__cause__!r}"
+    return None
 
 
 _entered: Path | None = None

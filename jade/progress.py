@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 SECONDS_SHOWN = 0.1
+# A short bar leaves the line to the values.
+RUN_BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress(Protocol):
@@ -75,12 +77,15 @@ class Bars:
     def __init__(self, epochs: int, stream: TextIO) -> None:
         from tqdm import tqdm  # only a terminal needs it
 
-        self._run = tqdm(total=epochs, unit="epoch", file=stream, dynamic_ncols=True, position=0)
-        self._epoch = tqdm(unit="it", file=stream, dynamic_ncols=True, position=1, leave=False)
+        self._run = tqdm(
+            desc="run", total=epochs, file=stream, dynamic_ncols=True, position=0, bar_format=RUN_BAR
+        )
+        self._epoch = tqdm(
+            desc="epoch 1", unit="it", file=stream, dynamic_ncols=True, position=1, leave=False
+        )
         self._values: dict[str, float] = {}
         self._steps = 0  # not shown yet: the bar is asked at most ten times a second
         self._next = 0.0
-        self._run.set_description("run")
 
     def start_epoch(self, epoch: int, steps: int | None) -> None:
         """Empty the lower bar."""

@@ -24,6 +24,8 @@ from jade.config import Config
 from jade.entries import Entry
 from jade.errors import CheckpointError
 
+SMALLEST_SIDE = 64  # pixels: below that an image is enlarged in the file
+IMAGES_IN_A_ROW = 8
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -175,8 +177,11 @@ def _write_figure(path: Path, figure: Any) -> None:  # noqa: ANN401 - a matplotl
 def _write_images(path: Path, images: list[Any]) -> None:
     from PIL import Image  # comes with matplotlib; only runs that draw need it
 
+    largest = max(max(image.shape[:2]) for image in images)
+    factor = max(1, SMALLEST_SIDE // largest)  # pixels of a small image are shown as squares
+    images = [image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images]
     height, width = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
-    columns = min(len(images), 8)
+    columns = min(len(images), IMAGES_IN_A_ROW)
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * (width + 2) - 2, rows * (height + 2) - 2), "white")
     for index, image in enumerate(images):

@@ -5,7 +5,9 @@ Signals set the flag and do nothing else. A second Ctrl-C does not wait for the 
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +52,9 @@ def handled(stop: Stop) -> Iterator[Stop]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and stop:
             raise KeyboardInterrupt
+        if not stop and number == signal.SIGINT:
+            # Not through the logging of the code that was interrupted, which may be writing just now.
+            os.write(sys.stderr.fileno(), b"\nStopping after this step; Ctrl-C again stops at once.\n")
         stop.request(number)
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

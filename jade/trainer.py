@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from jade.calls import place_of
 from jade.errors import ContractError, JadeError, nearest
 
 # A loss that is logged every few hours must not keep a tensor for each step until then.
@@ -58,6 +59,7 @@ class Trainer(nn.Module):
         self._stored: list[str] = []
         self._losses: dict[str, _RunningMean] = {}
         self.has_ended = False
+        self.taken_names: frozenset[str] = frozenset()  # names that a loss item may not have
 
     # What a user overrides.
 
@@ -135,10 +137,20 @@ class Trainer(nn.Module):
             raise ContractError(f"The loss item {name!r} is {value!r}; a number is expected.")
         mean = self._losses.get(name)
         if mean is None:
-            mean = self._losses[name] = _RunningMean()
+            mean = self._new_mean(name)
         mean.waiting.append(value)
         if len(mean.waiting) >= LOSSES_KEPT:
             mean.collect()
+
+    def _new_mean(self, name: str) -> _RunningMean:
+        if name in self.taken_names:
+            raise ContractError(
+                f"{name!r} is the name of a loss item, but also of an evaluation or a counter.",
+                where=place_of(type(self)),
+                hint="Rename the loss item.",
+            )
+        self._losses[name] = _RunningMean()
+        return self._losses[name]
 
     def get_device(self) -> torch.device:
         """Return the device the run trains on; answers in `initialize`, too."""
@@ -162,32 +174,48 @@ class Trainer(nn.Module):
 
     def faults(self) -> Iterator[JadeError]:
         """Yield what `initialize` should have done and did not."""
-        name = type(self).__name__
+        name, where = type(self).__name__, place_of(type(self))
         if type(self).train_step is Trainer.train_step:
-            yield ContractError(f"{name} defines no train_step.", hint="def train_step(self, data): …")
-        yield from self._loader_faults(name)
+            yield ContractError(
+                f"{name} defines no train_step.", where=where, hint="def train_step(self, data): …"
+            )
+        yield from self._loader_faults(name, where)
         for attribute in self._stored:
             if not hasattr(self, attribute):
                 near = nearest(attribute, [key for key in self._own_names() if not key.startswith("_")])
                 yield ContractError(
                     f"{name} stores the attribute {attribute!r}, which it does not have.",
+                    where=where,
                     hint=f"did you mean: {near}" if near else f"initialize must set self.{attribute}",
                 )
 
-    def _loader_faults(self, name: str) -> Iterator[JadeError]:
+    def _loader_faults(self, name: str, where: str) -> Iterator[JadeError]:
         hint = "self.train_loader = DataLoader(self.datasets['train'], batch_size=…, shuffle=True)"
         loader = getattr(self, "train_loader", None)
         if loader is None:
-            yield ContractError(f"{name} sets no train_loader in initialize.", hint=hint)
+            yield ContractError(f"{name} sets no train_loader in initialize.", where=where, hint=hint)
         elif isinstance(loader, Dataset) or not hasattr(loader, "__iter__"):
             yield ContractError(
-                f"The train_loader of {name} is a {type(loader).__name__}, which gives no batches.", hint=hint
+                f"The train_loader of {name} is a {type(loader).__name__}, which gives no batches.",
+                where=where,
+                hint=hint,
             )
         elif hasattr(loader, "__len__") and _length(loader) == 0:
             yield ContractError(
                 f"The train_loader of {name} has no batches.",
+                where=where,
                 hint="Is the dataset empty, or drop_last set with fewer items than batch_size?",
             )
+
+    def not_stored(self) -> list[str]:
+        """Return the attributes that learn, networks and optimizers, but are in no checkpoint."""
+        learning = [
+            name
+            for name, value in [*vars(self).items(), *self._modules.items()]
+            if isinstance(value, torch.optim.Optimizer)
+            or (isinstance(value, nn.Module) and any(p.requires_grad for p in value.parameters()))
+        ]
+        return sorted(set(learning) - set(self._stored))
 
     def _own_names(self) -> list[str]:
         return [*vars(self), *self._modules, *self._parameters, *self._buffers]

@@ -50,7 +50,7 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
         ConfigError: if the file cannot be read, is empty or is no mapping; for duplicate keys, keys with a
             dot, scalars that run over several lines and variables that are not set; all of a file at once.
     """
-    text = _text(path)
+    text = _text(path, f"--{section}_conf" if section else str(path))
     try:
         node = yaml.compose(text, Loader=scalars.Loader)
     except yaml.YAMLError as error:
@@ -71,14 +71,14 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
     return Tree(path, values, reader.origins)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, where: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         folder = path.parent
         beside = [str(other) for other in folder.glob("*.y*ml")] if folder.is_dir() else []
         raise ConfigError(
-            f"There is no file {path}.", where="command line", wanted=str(path), choices=beside
+            f"There is no file {path}.", where=where, wanted=str(path), choices=beside
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

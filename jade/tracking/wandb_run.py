@@ -1,4 +1,4 @@
-"""Edge: a live run on Weights & Biases. This file and `wandb_store` are all that knows wandb.
+"""Edge: a live run on Weights & Biases. Nothing else in JADE knows wandb.
 
 Everything is on disk, through `record`, before wandb gets it: a process that is killed takes with it what
 only wandb had.
@@ -79,12 +79,14 @@ class WandbTracker:
                 config=dict(flat),
                 mode=mode,  # type: ignore[arg-type]
                 dir=self._environ.get("WANDB_DIR") or str(self.directory),
-                settings=wandb.Settings(quiet=True, init_timeout=INIT_SECONDS, save_code=False),
+                settings=wandb.Settings(
+                    quiet=True, silent=mode == "offline", init_timeout=INIT_SECONDS, save_code=False
+                ),
             )
         except (wandb.errors.Error, ValueError) as error:
             raise _not_started(error, self._environ) from error
         self._way = _way_to(self._run)
-        # A resumed run logs earlier iterations again; against its own counter W&B would refuse them.
+        # Several rows may be of one iteration, and some of an earlier one; W&B's own step cannot go back.
         self._run.define_metric("iterations", hidden=True)
         self._run.define_metric("*", step_metric="iterations")
         return {key: value for key, value in dict(self._run.config).items() if key != "_wandb"}
@@ -132,7 +134,7 @@ class WandbTracker:
             return "online"
         _log.warning(
             "No W&B credentials were found: the run is logged offline. To upload it: `wandb login`, then the"
-            " `wandb sync` line below the summary. (WANDB_MODE=offline does without this line.)"
+            " `wandb sync` line below the summary. (WANDB_MODE=offline hides this line.)"
         )
         return "offline"
 

@@ -289,7 +289,7 @@ def test_names_that_differ_give_files_that_differ_inside_the_folder(record):
 
 
 def test_one_image_is_stored_pixel_by_pixel(record):
-    pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    pixels = np.arange(64 * 40 * 3, dtype=np.uint8).reshape(64, 40, 3)
 
     path = record.log([Entry("x", "images", [pixels])], 1, 0)["x"]
 
@@ -298,29 +298,39 @@ def test_one_image_is_stored_pixel_by_pixel(record):
 
 
 def test_images_are_stored_as_one_sheet_of_at_most_eight_in_a_row(record):
-    pictures = [np.full((4, 6), index * 10, dtype=np.uint8) for index in range(11)]
+    pictures = [np.full((40, 60), index * 10, dtype=np.uint8) for index in range(11)]
 
     path = record.log([Entry("x", "images", pictures)], 1, 0)["x"]
 
     with Image.open(path) as image:
-        assert image.size == (8 * 6 + 7 * 2, 2 * 4 + 2)
+        assert image.size == (8 * 60 + 7 * 2, 2 * 40 + 2)
         assert image.getpixel((0, 0)) == (0, 0, 0)
-        assert image.getpixel((8, 0)) == (10, 10, 10)
-        assert image.getpixel((0, 6)) == (80, 80, 80)
-        assert image.getpixel((6, 0)) == (255, 255, 255)
+        assert image.getpixel((62, 0)) == (10, 10, 10)
+        assert image.getpixel((0, 42)) == (80, 80, 80)
+        assert image.getpixel((60, 0)) == (255, 255, 255)
 
 
 def test_grey_coloured_and_transparent_images_of_several_sizes_share_a_sheet(record):
     pictures = [
-        np.zeros((2, 2), dtype=np.uint8),
-        np.full((5, 3, 3), 200, dtype=np.uint8),
-        np.full((1, 4, 4), 9, dtype=np.uint8),
+        np.zeros((20, 20), dtype=np.uint8),
+        np.full((50, 30, 3), 200, dtype=np.uint8),
+        np.full((10, 40, 4), 9, dtype=np.uint8),
     ]
 
     path = record.log([Entry("x", "images", pictures)], 1, 0)["x"]
 
     with Image.open(path) as image:
-        assert image.size == (3 * 4 + 2 * 2, 5)
+        assert image.size == (3 * 40 + 2 * 2, 50)
+
+
+def test_small_images_are_enlarged_by_a_whole_factor(record):
+    pixels = np.array([[0, 255], [128, 64]], dtype=np.uint8)
+
+    path = record.log([Entry("x", "images", [pixels, pixels])], 1, 0)["x"]
+
+    with Image.open(path) as image:
+        assert image.size == (2 * 64 + 2, 64)
+        assert [image.getpixel(at)[0] for at in ((31, 31), (32, 31), (31, 32), (32, 32))] == [0, 255, 128, 64]
 
 
 def test_a_histogram_counts_its_values_and_those_that_are_not_finite(record):

@@ -306,3 +306,16 @@ def test_an_attribute_that_is_stored_twice_is_there_once(trainer):
     trainer.add_attribute_to_store("net")
 
     assert list(trainer.stored) == ["net", "opt"]
+
+
+def test_what_learns_but_is_not_stored_is_known_and_a_frozen_prior_is_not(trainer):
+    trainer.head = nn.Linear(1, 1)
+    trainer.head_opt = torch.optim.SGD(trainer.head.parameters())
+    trainer.prior = nn.Linear(1, 1).requires_grad_(False)
+    trainer.stored_head = nn.Linear(1, 1)
+    trainer.add_attribute_to_store("stored_head")
+
+    found = set(trainer.not_stored())
+
+    assert {"head", "head_opt"} <= found
+    assert not {"prior", "stored_head"} & found

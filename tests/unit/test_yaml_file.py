@@ -404,7 +404,7 @@ def test_a_missing_file_names_the_files_beside_it(file):
 
     assert str(caught.value) == (
         f"There is no file {wanted}.\n"
-        "  at: command line\n"
+        f"  at: {wanted}\n"
         f"  did you mean: {file.with_name('VAE.yml')}\n"
         f"  known: {file.with_name('VAE.yml')}"
     )
