@@ -2,7 +2,7 @@
 
 The network is small enough (784-32-10, batch 96, Adam, batches in memory, one thread) for the loop to show. One run of
 JADE is measured, with its loss logged every 100 iterations, as by default. Before each of its epochs the same network
-and optimiser make as many steps in a bare loop, for where the memory lies changes a step by several per cent from
+and optimizer make as many steps in a bare loop, for where the memory lies changes a step by several per cent from
 process to process. Times are CPU times, for other programs disturb those least.
 """
 

@@ -1,6 +1,6 @@
 """How long a run takes to its first step, against a bare script with the same imports: `python benchmarks/startup.py`.
 
-Both build the same network, data and optimiser and make one step on the digits; JADE also reads the files, builds the
+Both build the same network, data and optimizer and make one step on the digits; JADE also reads the files, builds the
 evaluations, evaluates once, copies the code and opens the run. Processes are paired: bare, JADE, bare, JADE, …
 """
 

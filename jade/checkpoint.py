@@ -111,7 +111,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         if hasattr(present, "load_state_dict"):
             present.load_state_dict(value)
         elif _same_shape(present, value):
-            # The same object, so that an optimiser goes on with it, and where it is.
+            # The same object, so that an optimizer goes on with it, and where it is.
             with torch.no_grad():
                 present.copy_(value)
         else:
@@ -136,7 +136,7 @@ def faults(trainer: Trainer) -> Iterator[JadeError]:
 def _not_storable(trainer: Trainer, name: str, wrong: str) -> ContractError:
     return ContractError(
         f"The attribute {name!r} of {type(trainer).__name__} cannot be stored: {wrong}.",
-        hint="Storable are networks, optimisers and whatever has a state_dict; tensors, numbers,"
+        hint="Storable are networks, optimizers and whatever has a state_dict; tensors, numbers,"
         " text, and lists or dictionaries of these.",
     )
 

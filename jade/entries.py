@@ -1,6 +1,6 @@
 """What an evaluation may return, checked once at the border and handed on as plain entries.
 
-Imports neither torch nor wandb: tensors and arrays are recognised by what they offer. Writing an entry to
+Imports neither torch nor wandb: tensors and arrays are recognized by what they offer. Writing an entry to
 disk or to a tracker is `record`'s and the tracker's affair.
 """
 

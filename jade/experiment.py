@@ -74,7 +74,7 @@ def verify(config: Config, plugins: Plugins) -> None:
 
 
 def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: Schedule) -> Assembly:
-    """Return trainer and evaluations of a configuration, initialised.
+    """Return trainer and evaluations of a configuration, initialized.
 
     Raises:
         JadeError: if something is missing that `initialize` was to make; all faults of a trainer at once.

@@ -49,8 +49,8 @@ class Loop:
     """Trains a trainer as planned.
 
     Args:
-        trainer: initialised, with a train_loader.
-        evaluations: by name, initialised.
+        trainer: initialized, with a train_loader.
+        evaluations: by name, initialized.
         journal: where results go.
         checkpoints: the run's folder of checkpoints.
         plan: how long and how often.

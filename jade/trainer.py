@@ -64,7 +64,7 @@ class Trainer(nn.Module):
     # What a user overrides.
 
     def initialize(self) -> None:
-        """Override. Builds networks, optimisers and `train_loader`.
+        """Override. Builds networks, optimizers and `train_loader`.
 
         Called once, with the `params` of the model file as keyword arguments.
         """
@@ -101,7 +101,7 @@ class Trainer(nn.Module):
     def add_attribute_to_store(self, name: str) -> None:
         """Make `self.<name>` part of every checkpoint.
 
-        Networks, optimisers and whatever else has a `state_dict` are stored by it; tensors, numbers, text
+        Networks, optimizers and whatever else has a `state_dict` are stored by it; tensors, numbers, text
         and lists or dictionaries of these as they are.
         """
         if not isinstance(name, str):

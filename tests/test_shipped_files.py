@@ -132,7 +132,7 @@ def test_an_agent_job_without_a_sweep_says_how_to_submit_it(command):
     assert "SWEEP_ID is not set" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train.py", "slurm/agent.sbatch"])
+@pytest.mark.parametrize("name", ["train.py", "slurm/agent.sbatch", "modules/README.md"])
 def test_the_template_has_the_same_file_as_the_repository(name):
     assert (TEMPLATE / name).read_text() == (REPOSITORY / name).read_text()
 
@@ -191,9 +191,10 @@ def tutorial_files():
 
 
 @pytest.fixture
-def tutorial(tmp_path):
-    """The project that the README builds, from its blocks."""
-    folder = tmp_path / "tutorial"
+def tutorial(tmp_path, command):
+    """The project that the README builds: a new one, and the README's blocks added to it."""
+    folder = tmp_path / "my_project"
+    command(sys.executable, "-m", "jade", "new", folder)
     for name, body in tutorial_files().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,8 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
         if reason:
             seen.add(reason)
             continue
-        folder = tmp_path if "jade new" in body else tutorial
+        folder = tmp_path / "elsewhere" if "jade new" in body else tutorial
+        folder.mkdir(exist_ok=True)
         text = body.replace("python ", f"{sys.executable} ")
         done = command("bash", "-euc", text, folder=folder, EXPERIMENTS_ROOT=None)
         assert done.returncode == 0, done.stderr
@@ -234,7 +236,7 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
     runs = list(tutorial.glob("experiments/*/model.pt"))
     assert len(runs) == 1
     shown = command(sys.executable, "read_checkpoint.py", runs[0], folder=tutorial)
-    assert shown.stdout == "120 5 ['decoder', 'encoder', 'opt']\n"
+    assert shown.stdout == "720 30 ['decoder', 'encoder', 'opt']\n"
 
 
 def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
@@ -258,9 +260,10 @@ def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
 def test_the_error_that_the_readme_shows_is_the_one_that_is_printed(tutorial, command):
     path = tutorial / "configurations/models/vae.yml"
     path.write_text(path.read_text().replace("z_dim: 8", "zdim: 8"))
-    arguments = blocks("shell")[-4].split("train", 1)[1].replace("\\\n", " ").split()
+    block = next(body for body in blocks("shell") if "--check" in body)
+    arguments = block.split("train.py", 1)[1].replace("\\\n", " ").split()
 
-    done = command(sys.executable, "-m", "jade", "train", *arguments, folder=tutorial)
+    done = command(sys.executable, "train.py", *arguments, folder=tutorial)
 
     shown = next(body for body in blocks("text") if body.startswith("VariationalAutoencoderTrainer takes"))
     assert shown in done.stderr
@@ -289,7 +292,7 @@ def test_the_list_of_extension_points_has_every_public_method_with_its_signature
     listed = dict(re.findall(r"^\| `(\w+)(\(.*?\))`", section, re.MULTILINE))
 
     own = {name: f for name, f in vars(cls).items() if inspect.isfunction(f) and not name.startswith("_")}
-    for_jade = {"take_losses", "faults", "train", "all_modules"}
+    for_jade = {"take_losses", "faults", "not_stored", "train", "all_modules"}
     inherited = {"initialize", "evaluate"} if cls is DatasetEvaluation else set()
     assert set(listed) == set(own) - for_jade - inherited
     for name, written in listed.items():

@@ -29,7 +29,7 @@ def picture_features() -> list[nn.Module]:
 
 
 class Encoder(nn.Module):
-    """q(Z|X): a picture to a factorised Normal over representations."""
+    """q(Z|X): a picture to a factorized Normal over representations."""
 
     def __init__(self, z_dim: int, layers: list[int]) -> None:
         """Create the network; `layers` are the widths of the layers after the convolutions."""

@@ -56,13 +56,13 @@ class Reshape(nn.Module):
         return x.reshape(len(x), *self.shape)
 
 
-def factorised_normal(parameters: Tensor) -> Distribution:
+def factorized_normal(parameters: Tensor) -> Distribution:
     """Return independent Normals from `[batch, 2 * n]` numbers: the means, then the raw scales."""
     mean, scale = parameters.chunk(2, dim=-1)
     return Independent(Normal(mean, softplus(scale) + MIN_SCALE), 1)
 
 
-def factorised_bernoulli(parameters: Tensor) -> Distribution:
+def factorized_bernoulli(parameters: Tensor) -> Distribution:
     """Return independent Bernoullis from `[batch, n]` logits."""
     return Independent(Bernoulli(logits=parameters), 1)
 
@@ -75,8 +75,8 @@ def categorical(parameters: Tensor) -> Distribution:
 # For each name: how many numbers the linear layer computes per output, and what makes a
 # distribution of them.
 DISTRIBUTIONS: dict[str, tuple[int, Callable[[Tensor], Distribution]]] = {
-    "Normal": (2, factorised_normal),
-    "Bernoulli": (1, factorised_bernoulli),
+    "Normal": (2, factorized_normal),
+    "Bernoulli": (1, factorized_bernoulli),
     "Categorical": (1, categorical),
 }
 
@@ -118,7 +118,7 @@ class StochasticLinear(nn.Module):
 
 
 class StandardNormal(nn.Module):
-    """A factorised Normal of mean 0 and variance 1, without parameters to learn."""
+    """A factorized Normal of mean 0 and variance 1, without parameters to learn."""
 
     def __init__(self, n_dimensions: int) -> None:
         """Create the distribution of vectors with `n_dimensions` entries."""

@@ -21,7 +21,7 @@ N_CLASSES = 10
 
 
 class Encoder(nn.Module):
-    """q(Z|X): a picture to a factorised Normal over representations."""
+    """q(Z|X): a picture to a factorized Normal over representations."""
 
     def __init__(self, z_dim: int, layers: list[int]) -> None:
         """Create the network with hidden layers of the given widths."""
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(X|Z): a representation to a factorised Normal over pictures, with a fixed scale."""
+    """p(X|Z): a representation to a factorized Normal over pictures, with a fixed scale."""
 
     def __init__(self, z_dim: int, layers: list[int], sigma: float) -> None:
         """Create the network; `sigma` is in units of pixel values, which lie in [0, 1]."""

@@ -33,7 +33,7 @@ class VariationalAutoencoderTrainer(Trainer):
             z_dim: number of latent dimensions.
             encoder_layers: widths of the hidden layers from the picture to the representation.
             decoder_layers: widths of the hidden layers from the representation to the picture.
-            beta: weight of the regularisation, at least 0; 1 gives the evidence lower bound.
+            beta: weight of the regularization, at least 0; 1 gives the evidence lower bound.
             lr: learning rate of Adam.
             batch_size: pictures in a training step.
             num_workers: processes that load data; 0 loads in the training process.
@@ -89,7 +89,7 @@ class VariationalAutoencoderTrainer(Trainer):
 
         Returns:
             The reconstruction loss -E[log p(x|z)], estimated with one sample of z for each picture,
-            and the regularisation loss KL(q(z|x) || p(z)), in closed form.
+            and the regularization loss KL(q(z|x) || p(z)), in closed form.
         """
         q_z_given_x = self.encoder(x)
 

@@ -34,7 +34,7 @@ class VIBTrainer(Trainer):
                 none for a linear one.
             beta: price of a nat of information about the picture, at least 0. At 0 this is an
                 ordinary network, whose noise is free to vanish; near 1 nothing is worth its price
-                and the representation is empty. Between them is a wide range that generalises.
+                and the representation is empty. Between them is a wide range that generalizes.
             lr: learning rate of Adam.
             batch_size: pictures in a training step.
             num_workers: processes that load data; 0 loads in the training process.

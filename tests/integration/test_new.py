@@ -1,5 +1,6 @@
 """`python -m jade`: its commands, the project that `new` makes, and all of it from an installed wheel."""
 
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,20 @@ from tests.conftest import REPOSITORY
 def installed(tmp_path_factory):
     """A folder into which JADE's wheel is installed, as `pip install jade` does, without its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, REPOSITORY]
+    # From a copy: setuptools would also pack what an earlier build has left in the repository.
+    shutil.copytree(REPOSITORY / "jade", folder / "source/jade", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, folder / "source")
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        folder,
+        folder / "source",
+    ]
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder / "site"]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -51,7 +65,7 @@ def test_a_new_project_has_every_part(command, tmp_path):
         ".env.example", ".gitignore", "README.md", "train.py",
         "configurations/data/spirals.yml", "configurations/eval/spirals.yml", "configurations/models/classifier.yml",
         "modules/architectures/mlp.py", "modules/data/spirals.py", "modules/eval/classification.py",
-        "modules/models/classifier.py", "slurm/agent.sbatch", "sweeps/learning_rate.yml",
+        "modules/README.md", "modules/models/classifier.py", "slurm/agent.sbatch", "sweeps/learning_rate.yml",
     }  # fmt: skip
 
 

@@ -291,7 +291,7 @@ SCHEDULERS = [
     ],
 )
 def test_what_torch_offers_with_a_state_dict_is_stored_and_comes_back(checkpoints, make):
-    # A scheduler that is made says that the optimiser has not yet stepped; it has.
+    # A scheduler that is made says that the optimizer has not yet stepped; it has.
     trainer = made(Toy)
     trainer.train_step(torch.ones(3, 1))
     trainer.kept = make(trainer.opt)
@@ -338,7 +338,7 @@ def test_what_cannot_be_read_back_safely_is_named_with_its_path(value, path):
     assert isinstance(fault, ContractError)
     with pytest.raises(ContractError, match=rf"The attribute 'kept' of Toy cannot be stored: {path}\."):
         raise fault
-    assert "Storable are networks, optimisers" in str(fault)
+    assert "Storable are networks, optimizers" in str(fault)
 
 
 def test_an_attribute_that_is_not_there_is_left_to_the_trainer_to_tell():
@@ -351,7 +351,7 @@ def test_an_attribute_that_is_not_there_is_left_to_the_trainer_to_tell():
 # Reading
 
 
-def test_a_trainer_is_put_back_with_networks_optimiser_values_and_counters(checkpoints):
+def test_a_trainer_is_put_back_with_networks_optimizer_values_and_counters(checkpoints):
     trained = storing({"best": 0.5})
     trained.train_step(torch.ones(3, 1))
     trained.iterations, trained.epochs = 5, 1
@@ -364,15 +364,15 @@ def test_a_trainer_is_put_back_with_networks_optimiser_values_and_counters(check
     assert (fresh.kept, fresh.iterations, fresh.epochs) == ({"best": 0.5}, 5, 1)
 
 
-def test_a_restored_parameter_is_the_one_that_the_optimiser_trains(checkpoints):
+def test_a_restored_parameter_is_the_one_that_the_optimizer_trains(checkpoints):
     path = checkpoints.save_backup(storing(nn.Parameter(torch.ones(2))))
     fresh = storing(nn.Parameter(torch.zeros(2)))
-    optimiser = torch.optim.SGD([fresh.kept], lr=1.0)
+    optimizer = torch.optim.SGD([fresh.kept], lr=1.0)
 
     checkpoint.restore(fresh, checkpoint.read(path))
 
     assert fresh.kept.tolist() == [1.0, 1.0]
-    assert optimiser.param_groups[0]["params"][0] is fresh.kept
+    assert optimizer.param_groups[0]["params"][0] is fresh.kept
 
 
 def test_attributes_that_are_in_one_of_the_two_only_are_named(checkpoints, trainer):

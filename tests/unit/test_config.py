@@ -163,7 +163,7 @@ def test_a_description_without_a_class_is_refused(fault, folder, text):
 
 
 @pytest.mark.parametrize("swapped", [DATA, EVAL])
-def test_a_data_file_given_as_model_file_is_recognised(fault, folder, swapped):
+def test_a_data_file_given_as_model_file_is_recognized(fault, folder, swapped):
     text = fault(model=swapped)
 
     assert f"at: {folder / 'model.yml'}:1" in text
@@ -171,7 +171,7 @@ def test_a_data_file_given_as_model_file_is_recognised(fault, folder, swapped):
 
 
 @pytest.mark.parametrize(("argument", "flag"), [("data", "--data_conf"), ("evaluations", "--eval_conf")])
-def test_a_model_file_given_as_data_or_evaluation_file_is_recognised(fault, argument, flag):
+def test_a_model_file_given_as_data_or_evaluation_file_is_recognized(fault, argument, flag):
     assert f"Is it a model file, given to {flag} by mistake?" in fault(**{argument: MODEL})
 
 

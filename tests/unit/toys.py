@@ -17,7 +17,7 @@ class Networks:
 
 
 def made(kind, datasets=None, device="cpu", **params):
-    """Return a trainer of the class `kind`, initialised."""
+    """Return a trainer of the class `kind`, initialized."""
     trainer = kind(datasets=datasets or {}, architecture=Networks(), device=torch.device(device))
     trainer.initialize(**params)
     return trainer
