@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import jade
 from jade import commands
-from jade.errors import ConfigError, JadeError
+from jade.errors import ConfigError, JadeError, shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         code: int = importlib.import_module(f"jade.commands.{name}").run(rest)
     except JadeError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{shown(error)}\n")
         return 2
     return code
 

@@ -6,6 +6,7 @@ Classes come from `plugins`; what a class must offer is said in `trainer` and `e
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ class Builder:
             plugin = self._plugins.find(kind, description["class"], self._where(f"{key}.class"))
         except JadeError as fault:
             return [fault]
+        if method and not inspect.isclass(plugin.target):
+            where = self._where(f"{key}.class")
+            return [PluginError(f"{plugin.name} is no class, so it cannot be a {kind}.", where=where)]
         found = list(self._faults_inside(kind, f"{key}.params", description["params"]))
         return found + list(self._call_faults(plugin, key, description["params"], method, extra))
 
@@ -118,7 +122,7 @@ class Builder:
             )
             return
         for name, inner in _items(value):
-            yield from self._faults_inside(kind, f"{key}.{name}", inner)
+            yield from self._faults_inside(kind, key + name, inner)
 
     def find(self, kind: str, key: str, description: Mapping[str, Any]) -> Plugin:
         """Return the class of a description."""
@@ -139,6 +143,10 @@ class Builder:
         params = self.params(kind, f"{key}.params", description["params"])
         with building(key, plugin, self._where(key)):
             return plugin.target(**params)
+
+    def dataset(self, name: str, description: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any dataset
+        """Return the dataset that the data file describes under `name`."""
+        return self.create("data", f"data.{name}", description)
 
     def _built(self, kind: str, key: str, value: Any) -> Any:  # noqa: ANN401 - any YAML value
         if is_description(value):
@@ -220,12 +228,12 @@ class Datasets(Mapping[str, Any]):
         self._built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - any dataset
-        if name not in self._built:
+        if not isinstance(name, str) or name not in self._built:
             self._built[name] = self._new(name)
         return self._built[name]
 
     def _new(self, name: str) -> Any:  # noqa: ANN401 - any dataset
-        if name not in self._descriptions:
+        if not isinstance(name, str) or name not in self._descriptions:
             raise ConfigError(
                 f"There is no dataset {name!r}.",
                 where=self._where,
@@ -246,7 +254,7 @@ class Datasets(Mapping[str, Any]):
         return dataset
 
     def __contains__(self, name: object) -> bool:
-        return name in self._descriptions
+        return isinstance(name, str) and name in self._descriptions
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._descriptions)
@@ -277,5 +285,5 @@ def is_description(value: object) -> bool:
 
 def _items(value: object) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return list(value.items())
-    return [(str(index), inner) for index, inner in enumerate(value)] if isinstance(value, list) else []
+        return [(f".{name}", inner) for name, inner in value.items()]
+    return [(f"[{index}]", inner) for index, inner in enumerate(value)] if isinstance(value, list) else []

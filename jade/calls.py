@@ -112,6 +112,17 @@ def accepted_by_source(node: ast.ClassDef) -> Accepted | None:
     return None
 
 
+def fits(function: Callable[..., Any], positional: int) -> bool:
+    """Say whether a function can be called with so many arguments by position."""
+    try:
+        inspect.signature(function).bind(*[None] * positional)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, without a signature
+        return True
+    return True
+
+
 def place_of(target: object) -> str:
     """Return where a class or function is defined, as `file:line`, or its name if that is not known."""
     try:

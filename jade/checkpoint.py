@@ -136,8 +136,8 @@ def faults(trainer: Trainer) -> Iterator[JadeError]:
 def _not_storable(trainer: Trainer, name: str, wrong: str) -> ContractError:
     return ContractError(
         f"The attribute {name!r} of {type(trainer).__name__} cannot be stored: {wrong}.",
-        hint="Storable are networks, optimizers and whatever has a state_dict; tensors, numbers,"
-        " text, and lists or dictionaries of these.",
+        hint="Storable are networks, optimizers and whatever has a state_dict; tensors, numbers, text, and"
+        " lists or dictionaries of tensors, numbers and text. Several networks go into an nn.ModuleList.",
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jade import config, scalars
 from jade.config import Config
-from jade.errors import ConfigError, JadeError
+from jade.errors import ConfigError, JadeError, shown
 from jade.options import Options, parse_options
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
     except JadeError as error:
         if os.environ.get("JADE_TRACEBACK"):
             raise
-        sys.stderr.write(
-            "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))]) + "\n"
-        )
+        sys.stderr.write(f"{shown(error)}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted before the run began.\n")
@@ -91,14 +89,14 @@ def _tracker(options: Options, record: Record) -> Tracker:
 
 
 def _report(wrong: Sequence[Exception]) -> int:
-    from jade.experiment import shown  # imports torch, which --check has loaded by now
+    from jade.experiment import told  # imports torch, which --check has loaded by now
 
     if not wrong:
         sys.stdout.write(
             "ok: everything was built; one step and every evaluation ran; nothing was written.\n"
         )
         return 0
-    sys.stderr.write("\n\n".join(shown(error) for error in wrong) + "\n")
+    sys.stderr.write("\n\n".join(told(error) for error in wrong) + "\n")
     return 2 if all(isinstance(error, JadeError) for error in wrong) else 1
 
 

@@ -28,12 +28,12 @@ class Config:
         values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`. Never changed in place.
         origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
             "default" or "sweep".
-        files: the YAML file of each section.
+        texts: the YAML file of each section as it was written.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
-    files: Mapping[str, Path]
+    texts: Mapping[str, str]
 
     @property
     def flat(self) -> params.Flat:
@@ -71,10 +71,12 @@ def compose(
     faults: list[JadeError] = []
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for section in SECTIONS:
         try:
             tree = read_yaml(files[section], environ, section)
             values[section] = _section(section, tree)
+            texts[section] = tree.text
         except ConfigError as fault:
             faults.append(fault)
             continue
@@ -84,7 +86,7 @@ def compose(
     for key, (value, origin) in top.items():
         values[key] = value
         origins[key] = origin
-    config = Config(values, origins, dict(files))
+    config = Config(values, origins, texts)
     _check(config)
     return override(config, overrides, "command line")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +42,7 @@ def available() -> list[str]:
 def move(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - a batch is whatever the dataset gives
     """Return `batch` with every tensor in it on `device`; the nesting and its types are kept.
 
-    Tuples, named tuples, lists, dictionaries and whatever has a `to` method are entered or moved; anything
+    Tuples, named tuples, lists, dictionaries, dataclasses and whatever has a `to` method are moved; anything
     else, and a plain tuple, list or dictionary in which nothing has to move, is handed back as it is.
     """
     if device.type == "cpu" and _lies_on_cpu(batch):
@@ -69,20 +70,28 @@ def _lies_on_cpu(batch: Any) -> bool:  # noqa: ANN401 - as above
 
 def _move_other(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - as above
     """Move what is neither a tensor nor a plain container."""
+    if hasattr(batch, "to") and not isinstance(batch, type):  # torch's own PackedSequence is a named tuple
+        return batch.to(device)
     if isinstance(batch, Mapping):
         return _moved_mapping(batch, device)
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return _moved_dataclass(batch, device)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(move(item, device) for item in batch))
     if isinstance(batch, list | tuple):
         return _moved_sequence(batch, device)
-    if hasattr(batch, "to") and not isinstance(batch, type):
-        return batch.to(device)
     return batch
 
 
+def _moved_dataclass(batch: Any, device: torch.device) -> Any:  # noqa: ANN401 - keeps the type
+    same = copy.copy(batch)
+    for field in dataclasses.fields(batch):
+        # Not setattr, which a frozen dataclass refuses.
+        object.__setattr__(same, field.name, move(getattr(batch, field.name), device))
+    return same
+
+
 def _moved_mapping(batch: Mapping[Any, Any], device: torch.device) -> Any:  # noqa: ANN401 - keeps the type
-    if hasattr(batch, "to"):
-        return batch.to(device)
     moved = {key: move(value, device) for key, value in batch.items()}
     try:
         same: Any = copy.copy(

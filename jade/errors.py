@@ -82,6 +82,11 @@ def raise_all(faults: Sequence[JadeError]) -> None:
     raise type(unique[0])(f"{len(unique)} faults were found.\n\n{blocks}")
 
 
+def shown(error: JadeError) -> str:
+    """Return an error as it is printed: its text, and what was noted on its way."""
+    return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))])
+
+
 def nearest(wanted: str, choices: Iterable[str]) -> str | None:
     """Return the name in `choices` that `wanted` was most likely meant to be, or None."""
     by_folded = {choice.casefold(): choice for choice in choices}

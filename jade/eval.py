@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from jade import devices, entries
+from jade import devices, entries, seeding
 from jade.errors import ContractError
 from jade.trainer import Trainer
 
@@ -145,11 +145,14 @@ def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - a batch is whatever t
 
 @contextmanager
 def evaluating(trainer: Trainer) -> Iterator[None]:
-    """Run a block in evaluation mode without gradients, and put back the mode of each network after it."""
+    """Run a block in evaluation mode without gradients; modes and generators are put back after it.
+
+    So an evaluation that is added to a run, or is made more often, does not change the training.
+    """
     modes = [(module, module.training) for module in trainer.all_modules()]
     trainer.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), seeding.preserved(trainer.get_device()):
             yield
     finally:
         for module, mode in modes:

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from jade import calls, checkpoint, devices, entries, intervals, progress, seeding, signals, summary
+from jade import calls, checkpoint, devices, entries, errors, intervals, progress, seeding, signals, summary
 from jade.build import Architectures, Builder, Datasets, building
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
 from jade.errors import ConfigError, ContractError, JadeError, raise_all
-from jade.eval import Evaluation, evaluating
+from jade.eval import DatasetEvaluation, Evaluation, evaluating
 from jade.intervals import Interval
 from jade.journal import Journal
 from jade.loop import RESERVED, Loop, Plan
@@ -83,7 +83,7 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
     seeding.seed_everything(config.values["seed"], "building")
     datasets = Datasets(
         config.values["data"],
-        lambda name, description: builder.create("data", f"data.{name}", description),
+        builder.dataset,
         config.where("data"),
     )
     trainer = _trainer(config, plugins, builder, datasets, device)
@@ -183,6 +183,25 @@ def _base_class_faults(config: Config, builder: Builder) -> Iterator[JadeError]:
                 hint=f"from {base.__module__} import {base.__name__}\n"
                 f"class {plugin.name}({base.__name__}): …",
             )
+            continue
+        yield from _method_faults(plugin, base)
+
+
+def _method_faults(plugin: Plugin, base: type) -> Iterator[JadeError]:
+    """Yield what a class does not define, or defines with parameters that JADE does not give."""
+    needed = ["train_step"] if base is Trainer else ["evaluate"]
+    if base is Evaluation and issubclass(plugin.target, DatasetEvaluation):
+        needed.append("evaluate_batch")
+    for name in needed:
+        method = getattr(plugin.target, name)
+        given = "self, data" if name != "evaluate" else "self"
+        if method.__module__ == base.__module__ and method.__qualname__ != "DatasetEvaluation.evaluate":
+            problem = f"{plugin.name} defines no {name}({given})."
+        elif not calls.fits(method, given.count(",") + 1):
+            problem = f"{plugin.name}.{name} cannot be called with ({given})."
+        else:
+            continue
+        yield ContractError(problem, where=plugin.place, hint=f"def {name}({given}): …")
 
 
 @dataclass(frozen=True)
@@ -208,14 +227,13 @@ def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker
     assembly = None
     if not tracker.changes_params:
         assembly = assemble(accepted, around.plugins, around.device, around.schedule)
+    journal = Journal(tracker, record, progress.choose(accepted.values["epochs"]))
     record.create()
     try:
         effective = tracker.start(accepted.flat)
-    except JadeError:
+    except BaseException:
         record.remove()
         raise
-    shown = progress.choose(accepted.values["epochs"])
-    journal = Journal(tracker, record, shown)
     stop, status = signals.Stop(), "failed"
     try:
         record.update_status("running", name=around.name)
@@ -304,8 +322,8 @@ def check(accepted: Config, around: Surroundings) -> list[Exception]:
     return list(unique.values())
 
 
-def shown(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Return an exception as `check` prints it: a JadeError as text, anything else with its traceback."""
     if isinstance(error, JadeError):
-        return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))])
+        return errors.shown(error)
     return "".join(traceback.format_exception(error)).rstrip()

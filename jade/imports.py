@@ -28,7 +28,7 @@ def import_file(path: Path, name: str, where: str) -> ModuleType:
     Raises:
         PluginError: with the file's own traceback, and the right form of a mistaken import from JADE.
     """
-    file = str(path.resolve())
+    file = str(path.absolute())
     try:
         module = _named(name, file) or _from_path(name, file)
     except (Exception, SystemExit) as error:
@@ -39,8 +39,11 @@ def import_file(path: Path, name: str, where: str) -> ModuleType:
 def _named(name: str, file: str) -> ModuleType | None:
     if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
         return None
+    if Path(file).stem != name.rpartition(".")[2]:  # a dot in the file's name, which no import can say
+        return None
     module = importlib.import_module(name)
-    return module if getattr(module, "__file__", None) == file else None
+    found = getattr(module, "__file__", None)
+    return module if found and Path(found).samefile(file) else None
 
 
 def _from_path(name: str, file: str) -> ModuleType:

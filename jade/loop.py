@@ -21,9 +21,10 @@ from jade.eval import Evaluation, evaluating
 from jade.intervals import Due, Interval
 from jade.journal import Journal
 from jade.signals import Stop
-from jade.trainer import Trainer
+from jade.trainer import Trainer, length_of
 
-RESERVED = ("iterations", "epochs")  # what everything is logged against
+# What everything is logged against, by JADE and by W&B.
+RESERVED = ("iterations", "epochs", "_step", "_runtime", "_timestamp", "_wandb")
 
 
 @dataclass(frozen=True)
@@ -223,11 +224,3 @@ def _collector_spared() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def length_of(loader: Any) -> int | None:  # noqa: ANN401 - any iterable of batches
-    """Return how many batches a loader gives, or None if it does not know."""
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):  # as a DataLoader over an iterable dataset does
-        return None

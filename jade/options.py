@@ -73,7 +73,7 @@ EVERY is a number (of epochs; for the loss, of iterations), or a text such as
 
 @dataclass(frozen=True)
 class Options:
-    """Where and how a run happens; nothing here changes its result.
+    """What the command line says: the parts of the configuration, and where and how the run happens.
 
     Attributes:
         files: YAML file of each section.
@@ -106,7 +106,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     given = vars(_parser().parse_args(flags))
     values = {name.replace("-", "_"): value for name, value in given.items()}
     environ = _environment(values["env_file"], environ)
-    missing = [f"--{name}" for name in NEEDED if values[name] is None]
+    missing = [f"--{name}" for name in NEEDED if not values[name]]
     if missing:
         faults.append(
             ConfigError(
@@ -168,7 +168,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="train.py",
         usage="%(prog)s --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE"
-        " [flags] [key=value …]",
+        " [flags] [key=value ...]",
         description="Train, evaluate, log and store one model.",
         epilog=_EPILOG,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(

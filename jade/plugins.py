@@ -120,10 +120,12 @@ class Plugins:
         return imports.import_file(path, self._module_name(path), where)
 
     def _module_name(self, path: Path) -> str:
-        resolved = path.resolve()
-        if not resolved.is_relative_to(self.project):
-            return f"jade_architecture_{resolved.stem}"
-        return ".".join(resolved.relative_to(self.project).with_suffix("").parts)
+        # As it lies in the project, before links are followed: relative imports go by this name.
+        inside = path.absolute() if path.absolute().is_relative_to(self.project) else path.resolve()
+        stem = path.stem.replace(".", "_")
+        if not inside.is_relative_to(self.project):
+            return f"jade_outside_{stem}"
+        return ".".join([*inside.relative_to(self.project).parent.parts, stem])
 
     def _index(self, kind: str) -> list[_File]:
         if kind not in self._indexed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ class Progress(Protocol):
 def choose(epochs: int, stream: TextIO | None = None) -> Progress:
     """Return bars if `stream` (standard error) is a terminal, else lines."""
     stream = stream or sys.stderr
+    if stream is None:  # the process was started without one
+        return Lines(epochs, io.StringIO())
     return Bars(epochs, stream) if stream.isatty() else Lines(epochs, stream)
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import string
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +25,12 @@ from urllib.parse import quote
 from jade import scalars, snapshot
 from jade.config import Config
 from jade.entries import Entry
-from jade.errors import CheckpointError
+from jade.errors import CheckpointError, ConfigError
 
+LONGEST_NAME = 200  # bytes
 SMALLEST_SIDE = 64  # pixels: below that an image is enlarged in the file
 IMAGES_IN_A_ROW = 8
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -43,9 +48,13 @@ class Record:
     """
 
     def __init__(self, root: Path, run_id: str | None = None) -> None:
+        if run_id is not None and not _RUN_ID.fullmatch(run_id):
+            raise ConfigError(
+                f"{run_id!r} is no run id; it has letters, digits, '-' and '_' only.", where="WANDB_RUN_ID"
+            )
         self.run_id = run_id or new_run_id()
-        self.directory = (root / self.run_id).absolute()
-        self._root = root
+        self._root = root.absolute()  # the user's code may change the folder
+        self.directory = self._root / self.run_id
         self._began = time.time()
         self._rows = 0
         self._status: dict[str, Any] = {}
@@ -79,15 +88,15 @@ class Record:
     ) -> list[str]:
         """Write what says what this run is; return the code files that were left out, with reasons."""
         self._write("config.yml", scalars.dump(dict(config.values)))
-        for section, path in config.files.items():
-            self._write(f"yaml/{section}.yml", path.read_text(encoding="utf-8-sig"))
+        for section, text in config.texts.items():
+            self._write(f"yaml/{section}.yml", text)
         commit, diff = snapshot.git_state(project)
         if diff:
             self._write("git.diff", diff)
         known = {**snapshot.environment(command), **facts, "git_commit": commit}
         self._write("environment.json", json.dumps(known, indent=2))
         with self._guarded("code") as path:
-            return snapshot.copy_code(project, path)
+            return snapshot.copy_code(project, path, Path(config.values["arch_impl"]).absolute())
 
     def files(self) -> list[Path]:
         """Return the files that describe the run, sorted."""
@@ -135,8 +144,7 @@ class Record:
 
     def _media(self, entry: Entry, iterations: int) -> Path:
         suffix, write = _WRITERS[entry.kind]
-        # Percent-encoding keeps two names apart that differ only in a character that no file name may hold.
-        name = f"media/{quote(entry.name, safe=' ')}/{iterations}{suffix}"
+        name = f"media/{_folder_name(entry.name)}/{iterations}{suffix}"
         with self._guarded(name) as path:
             write(path, entry.value)
         return self.directory / name
@@ -149,6 +157,16 @@ class Record:
 
     def _guarded(self, name: str) -> _Guarded:
         return _Guarded(self.directory / name)
+
+
+def _folder_name(name: str) -> str:
+    """Return a name that a file system takes, another one for each `name`."""
+    forbidden = '/%\\:*?"<>|'
+    plain = "".join(quote(c, safe="") if c in forbidden or c < " " else c for c in name)
+    if plain.strip(".") and len(plain.encode()) <= LONGEST_NAME:
+        return plain
+    short = plain.encode()[: LONGEST_NAME - 10].decode(errors="ignore").strip(".")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 class _Guarded:
@@ -172,6 +190,8 @@ class _Guarded:
 
 def _write_figure(path: Path, figure: Any) -> None:  # noqa: ANN401 - a matplotlib figure
     figure.savefig(path, dpi=150, bbox_inches="tight")
+    if "matplotlib.pyplot" in sys.modules:  # which keeps every figure that it made until it is closed
+        sys.modules["matplotlib.pyplot"].close(figure)
 
 
 def _write_images(path: Path, images: list[Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -22,3 +24,18 @@ def seed_everything(seed: int, purpose: str) -> None:
     random.seed(derived)
     np.random.seed(derived)
     torch.manual_seed(derived)
+
+
+@contextmanager
+def preserved(device: torch.device) -> Iterator[None]:
+    """Put every generator back to where it was before the block, so that the block changes nothing after it.
+
+    Even going through a DataLoader in order draws from torch's generator.
+    """
+    python, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(arrays)

@@ -5,6 +5,7 @@ Signals set the flag and do nothing else. A second Ctrl-C does not wait for the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,7 +45,10 @@ class Stop:
 
 @contextmanager
 def handled(stop: Stop) -> Iterator[Stop]:
-    """Set `stop` on SIGINT (Ctrl-C) and SIGTERM while the block runs; in the main thread only."""
+    """Set `stop` on SIGINT (Ctrl-C), SIGTERM and SIGHUP while the block runs; in the main thread only.
+
+    SIGHUP stays ignored where it was, as under nohup.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -54,10 +58,14 @@ def handled(stop: Stop) -> Iterator[Stop]:
             raise KeyboardInterrupt
         if not stop and number == signal.SIGINT:
             # Not through the logging of the code that was interrupted, which may be writing just now.
-            os.write(sys.stderr.fileno(), b"\nStopping after this step; Ctrl-C again stops at once.\n")
+            with contextlib.suppress(OSError, AttributeError):  # there may be no terminal any more
+                os.write(sys.stderr.fileno(), b"\nStopping after this step; Ctrl-C again stops at once.\n")
         stop.request(number)
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield stop
     finally:

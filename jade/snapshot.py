@@ -24,25 +24,27 @@ _DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a
 _LEFT_OUT_SUFFIXES = {".pyc", ".pem", ".key", ".env", ".pt", ".log"}
 
 
-def copy_code(project: Path, into: Path) -> list[str]:
+def copy_code(project: Path, into: Path, architecture: Path | None = None) -> list[str]:
     """Copy every imported file inside `project`, and the text files beside them, to `into`.
 
     Args:
         project: the folder with `modules/`.
         into: the folder that receives them under the same relative paths; it is made.
+        architecture: the architecture file; one outside of the project is copied to `outside/`.
 
     Returns:
         For each file that was left out, its path and why.
     """
     imported = set(_imported_files(project))
+    wanted = {path: into / path.relative_to(project) for path in imported | set(_beside(imported))}
+    if architecture is not None and not architecture.is_relative_to(project):
+        wanted[architecture] = into / "outside" / architecture.name
     left_out: list[str] = []
-    for path in sorted(imported | set(_beside(imported))):
-        relative = path.relative_to(project)
+    for path, target in sorted(wanted.items()):
         reason = _reason_to_leave(path)
         if reason:
-            left_out.append(f"{relative} ({reason})")
+            left_out.append(f"{target.relative_to(into)} ({reason})")
             continue
-        target = into / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     return left_out
@@ -53,7 +55,7 @@ def _imported_files(project: Path) -> Iterator[Path]:
         name = getattr(module, "__file__", None)
         if not name:
             continue
-        path = Path(name).resolve()
+        path = Path(name).absolute()  # unresolved: a link inside the project is part of it
         if not path.is_relative_to(project) or _is_environment(path.relative_to(project)):
             continue
         if not _is_of_python(path) and path.is_file():
@@ -66,7 +68,7 @@ def _is_environment(relative: Path) -> bool:
 
 def _is_of_python(path: Path) -> bool:
     """Say whether a file belongs to the interpreter: a conda environment may lie inside the project."""
-    homes = (Path(prefix).resolve() / "lib" for prefix in (sys.prefix, sys.base_prefix))
+    homes = (Path(prefix).absolute() / "lib" for prefix in (sys.prefix, sys.base_prefix))
     return any(path.is_relative_to(home) for home in homes)
 
 

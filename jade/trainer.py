@@ -72,7 +72,8 @@ class Trainer(nn.Module):
     def train_step(self, data: Any) -> None:  # noqa: ANN401 - a batch is whatever the dataset gives
         """Override. Makes one training step on one batch.
 
-        Called with a batch of `train_loader` that is on the device already, every network in train mode.
+        Called with a batch of `train_loader` that is on the device already, every network in train mode. A
+        part that is to stay in evaluation mode is set to it here: `self.backbone.eval()`.
         """
         raise ContractError(f"{type(self).__name__} defines no train_step(self, data).")
 
@@ -124,10 +125,10 @@ class Trainer(nn.Module):
             ContractError: if `value` is anything else.
         """
         if isinstance(value, torch.Tensor):
-            if value.dim():
+            if value.dim() or value.is_complex():
                 raise ContractError(
-                    f"The loss item {name!r} is a tensor of shape {list(value.shape)};"
-                    " a single number is expected.",
+                    f"The loss item {name!r} is a tensor of shape {list(value.shape)} and type {value.dtype};"
+                    " a single real number is expected.",
                     hint=f"self.add_loss_item({name!r}, value.mean())",
                 )
             # A CPU has nothing to wait for. Elsewhere a copy is kept: users hold running totals in one tensor
@@ -143,6 +144,10 @@ class Trainer(nn.Module):
             mean.collect()
 
     def _new_mean(self, name: str) -> _RunningMean:
+        if not isinstance(name, str):
+            raise ContractError(
+                f"The name of a loss item is text; {name!r} was given.", where=place_of(type(self))
+            )
         if name in self.taken_names:
             raise ContractError(
                 f"{name!r} is the name of a loss item, but also of an evaluation or a counter.",
@@ -180,6 +185,12 @@ class Trainer(nn.Module):
                 f"{name} defines no train_step.", where=where, hint="def train_step(self, data): …"
             )
         yield from self._loader_faults(name, where)
+        if self.iterations or self.epochs:
+            yield ContractError(
+                f"{name} sets self.iterations or self.epochs, which count what JADE has done.",
+                where=where,
+                hint="How long a run trains is set by --epochs; call a parameter of your own something else.",
+            )
         for attribute in self._stored:
             if not hasattr(self, attribute):
                 near = nearest(attribute, [key for key in self._own_names() if not key.startswith("_")])
@@ -200,7 +211,7 @@ class Trainer(nn.Module):
                 where=where,
                 hint=hint,
             )
-        elif hasattr(loader, "__len__") and _length(loader) == 0:
+        elif hasattr(loader, "__len__") and length_of(loader) == 0:
             yield ContractError(
                 f"The train_loader of {name} has no batches.",
                 where=where,
@@ -268,7 +279,8 @@ def _modules_in(value: object) -> Iterator[nn.Module]:
             yield from _modules_in(item)
 
 
-def _length(loader: Any) -> int | None:  # noqa: ANN401 - any loader
+def length_of(loader: Any) -> int | None:  # noqa: ANN401 - any iterable of batches
+    """Return how many batches a loader gives, or None if it does not know."""
     try:
         return len(loader)
     except (TypeError, NotImplementedError):  # as a DataLoader over an iterable dataset does

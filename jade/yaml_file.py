@@ -28,9 +28,10 @@ _BRACED = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)[^}\n]*\}")
 
 @dataclass(frozen=True)
 class Tree:
-    """One YAML file: its values, and for each dotted key the place (`file:line`) where it was written."""
+    """One YAML file: its text, its values, and for each dotted key the place (`file:line`) of it."""
 
     path: Path
+    text: str
     values: dict[str, Any]
     origins: dict[str, str]
 
@@ -68,7 +69,7 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
     reader = _Reader(path, environ, text, section)
     values = reader.mapping(node, "")
     raise_all(reader.faults)
-    return Tree(path, values, reader.origins)
+    return Tree(path, text, values, reader.origins)
 
 
 def _text(path: Path, where: str) -> str:

@@ -66,8 +66,8 @@ class WandbTracker:
         Raises:
             TrackingError: if the server cannot be reached or refuses the key.
         """
-        mode = self._mode()
         try:
+            mode = self._mode()
             self._run = wandb.init(
                 id=self.run_id,
                 name=self._name,
@@ -83,7 +83,7 @@ class WandbTracker:
                     quiet=True, silent=mode == "offline", init_timeout=INIT_SECONDS, save_code=False
                 ),
             )
-        except (wandb.errors.Error, ValueError) as error:
+        except (wandb.errors.Error, ValueError, RuntimeError) as error:
             raise _not_started(error, self._environ) from error
         self._way = _way_to(self._run)
         # Several rows may be of one iteration, and some of an earlier one; W&B's own step cannot go back.

@@ -54,7 +54,7 @@ def test_three_files_and_the_flags_become_one_configuration(compose, folder):
         "seed": 42,
         "epochs": 3,
     }
-    assert composed.files["model"] == folder / "model.yml"
+    assert composed.texts["model"] == (folder / "model.yml").read_text()
 
 
 def test_the_flat_form_has_a_dotted_key_for_every_leaf(compose):

@@ -372,9 +372,9 @@ def test_a_check_tells_what_is_wrong_with_the_step_and_with_each_evaluation(writ
     assert "in the first step of LineTrainer" in step.__notes__
     assert "in the evaluation 'Norm'" in norm.__notes__
     assert "did you mean: scalar" in str(every)
-    assert "Traceback" in experiment.shown(step)
-    assert "line.py" in experiment.shown(step)
-    assert "Traceback" not in experiment.shown(norm)
+    assert "Traceback" in experiment.told(step)
+    assert "line.py" in experiment.told(step)
+    assert "Traceback" not in experiment.told(norm)
 
 
 def test_a_check_tells_what_cannot_be_built(written, around):

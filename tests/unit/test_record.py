@@ -28,7 +28,7 @@ def record(tmp_path):
 
 
 @pytest.fixture
-def config(tmp_path):
+def config():
     values = {
         "model": {"class": "Löss", "params": {"lr": 1e-4, "layers": [8, 4], "name": None, "flag": True}},
         "data": {"train": {"class": "Digits", "params": {}}},
@@ -37,11 +37,9 @@ def config(tmp_path):
         "seed": 42,
         "epochs": 3,
     }
-    files = {}
-    for section in ("model", "data", "eval"):
-        files[section] = tmp_path / f"my {section}.yml"
-        files[section].write_text(f"# {section}: $DATA_ROOT\n", encoding="utf-8")
-    return Config(values, {}, files)
+    return Config(
+        values, {}, {section: f"# {section}: $DATA_ROOT\n" for section in ("model", "data", "eval")}
+    )
 
 
 @pytest.fixture
