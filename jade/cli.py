@@ -69,7 +69,7 @@ def _run(accepted: Config, options: Options, project: Path) -> int:
     experiment.verify(accepted, plugins)
     every = options.every
     schedule = experiment.Schedule(every["log_loss_every"], every["checkpoint_every"], every["backup_every"])
-    device = devices.choose(options.device)
+    device = devices.choose(options.device, options.device_from)
     around = experiment.Surroundings(plugins, device, schedule, [sys.executable, *sys.argv], options.run_name)
     if options.check:
         return _report(experiment.check(accepted, around))

@@ -13,8 +13,12 @@ import torch
 from jade.errors import ConfigError
 
 
-def choose(name: str | None) -> torch.device:
+def choose(name: str | None, where: str = "--device") -> torch.device:
     """Return the device called `name`, or the best there is: cuda, else mps, else cpu.
+
+    Args:
+        name: such as "cuda:1"; None for the best.
+        where: who asks for it, for errors.
 
     Raises:
         ConfigError: if the device is not on this machine; the message lists those that are.
@@ -26,7 +30,7 @@ def choose(name: str | None) -> torch.device:
     if name in present or name in {n.partition(":")[0] for n in present}:
         return torch.device(name)
     raise ConfigError(
-        f"The device {name!r} is not on this machine.", where="--device", hint=f"known: {', '.join(present)}"
+        f"The device {name!r} is not on this machine.", where=where, hint=f"known: {', '.join(present)}"
     )
 
 

@@ -89,6 +89,7 @@ class Options:
     every: Mapping[str, Interval]
     run_name: str | None
     device: str | None
+    device_from: str
     experiments_root: Path
     tracker: str
     check: bool
@@ -143,6 +144,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
         every=every,
         run_name=values["run_name"],
         device=values["device"] or environ.get("DEVICE") or None,
+        device_from="--device" if values["device"] else "environment variable DEVICE",
         experiments_root=Path(values["experiments_root"] or environ.get("EXPERIMENTS_ROOT") or "experiments"),
         tracker=values["tracker"] or "wandb",
         check=values["check"],

@@ -40,6 +40,7 @@ class _File:
     module: str
     classes: dict[str, ast.ClassDef]  # by top-level name
     broken: str | None = None
+    others: frozenset[str] = frozenset()  # names of functions and values
 
 
 class Plugins:
@@ -161,10 +162,16 @@ class Plugins:
     def _unknown(self, kind: str, name: str, where: str) -> JadeError:
         folder = self.project / "modules" / FOLDERS[kind]
         known = {known for file in self._index(kind) for known in file.classes if known[:1].isupper()}
-        hints = [f"looked in: {', '.join([str(folder), *FALLBACKS.get(kind, ())])}"]
+        absent = "" if folder.is_dir() else " (there is no such folder)"
+        hints = [f"looked in: {', '.join([f'{folder}{absent}', *FALLBACKS.get(kind, ())])}"]
         for other in FOLDERS:
             if other != kind and any(name in file.classes for file in self._index(other)):
                 hints.append(f"modules/{FOLDERS[other]} has a class of this name.")
+        hints += [
+            f"{file.path} has {name!r}, but not as a class that is defined there."
+            for file in self._index(kind)
+            if name in file.others
+        ]
         unread = [text for file in self._index(kind) if (text := _why_unread(file))]
         fallback = {near for module in FALLBACKS.get(kind, ()) for near in _exported_names(module)}
         near = nearest(name, fallback)
@@ -232,7 +239,11 @@ def _indexed(path: Path, module: str) -> _File:
         return _File(path, module, {}, error.msg + (f" (line {error.lineno})" if error.lineno else ""))
     except (OSError, ValueError) as error:
         return _File(path, module, {}, str(error))
-    return _File(path, module, dict(_top_level_classes(tree.body)))
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    values = {
+        t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)
+    }
+    return _File(path, module, dict(_top_level_classes(tree.body)), others=frozenset(functions | values))
 
 
 def _top_level_classes(body: list[ast.stmt]) -> Iterator[tuple[str, ast.ClassDef]]:

@@ -23,6 +23,8 @@ _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?P<default>:-[^{}]*)?\}"
     r"|(?P<broken>\{[^}]*\}?))"
 )
+_NO_SPACE = re.compile(r"\s*[\w-]+:[^\s/]")
+_NO_COLON = re.compile(r"\s*[A-Za-z_][\w-]*(\s+[\w.]+)?\s*$")
 _BRACED = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)[^}\n]*\}")
 
 
@@ -106,7 +108,20 @@ def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
         hint = f"Inside [ ] and {{ }} YAML takes {braced[0]} for a mapping: write ${braced['name']} there."
     elif "\t" in line:
         hint = "The line holds a tab; YAML is indented with spaces."
+    else:
+        hint = _slip_near(lines, number) or hint
     return ConfigError(f"{path} is not YAML: {problem}.", where=f"{path}:{number + 1}", hint=hint)
+
+
+def _slip_near(lines: list[str], number: int) -> str | None:
+    """Return what is wrong with the faulty line or the one above it, where the cause often is."""
+    above = next((index for index in range(number - 1, -1, -1) if lines[index].strip()), number)
+    for index in (number, above):
+        if _NO_SPACE.match(lines[index]):
+            return f"A space is missing behind the colon in line {index + 1}: {lines[index].strip()}"
+        if _NO_COLON.match(lines[index]):
+            return f"Is a colon missing in line {index + 1}? {lines[index].strip()}"
+    return None
 
 
 def _in_flow(lines: list[str], column: int) -> bool:

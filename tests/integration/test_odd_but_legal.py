@@ -307,3 +307,22 @@ def test_the_resolved_configuration_is_read_back_as_it_was(project, run):
 
     known = yaml.safe_load((only_run(project) / "config.yml").read_text())
     assert known["model"]["params"]["lr"] == 1e-4
+
+
+def test_a_device_from_the_environment_is_named_as_such(refused, monkeypatch):
+    monkeypatch.setenv("DEVICE", "cuda:77")
+
+    assert "at: environment variable DEVICE" in refused()
+
+
+def test_a_function_with_the_name_of_the_class_is_told(project, edit, refused):
+    edit(
+        "modules/data/spirals.py",
+        "class Spirals(Dataset)",
+        "def Spirals():\n    pass\n\n\nclass Spiral(Dataset)",
+    )
+
+    text = refused()
+
+    assert "spirals.py has 'Spirals', but not as a class that is defined there." in text
+    assert "did you mean: Spiral\n" in text

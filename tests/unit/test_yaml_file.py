@@ -445,3 +445,14 @@ def test_whatever_can_be_written_as_json_is_read_back_as_it_was(read):
         values = {name(): tree(3) for _ in range(draw.randrange(1, 5))}
         # Behind the quotes of JSON any name is allowed, and any text is text.
         assert read(json.dumps(values, ensure_ascii=False)).values == values
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a: 1\nlr:0.01\nb: 2\n", "A space is missing behind the colon in line 2: lr:0.01"),
+        ("class Trainer\nparams:\n  a: 1\n", "Is a colon missing in line 1? class Trainer"),
+    ],
+)
+def test_a_missing_space_or_colon_is_named_with_its_line(fault, text, hint):
+    assert hint in fault(text)
