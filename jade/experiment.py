@@ -112,7 +112,6 @@ def _trainer(
         trainer: Trainer = _instance(plugin, datasets=datasets, architecture=architecture, device=device)
         trainer.initialize(**params)
     raise_all([*trainer.faults(), *checkpoint.faults(trainer)])
-    trainer.taken_names = frozenset({*config.values["eval"], *RESERVED})
     if trainer.not_stored():
         _log.warning(
             "%s: %s learns, but is in no checkpoint: self.add_attribute_to_store(name) puts it there.",
@@ -299,6 +298,7 @@ def check(accepted: Config, around: Surroundings) -> list[Exception]:
         return [error]
     seeding.seed_everything(accepted.values["seed"], "training")
     trainer, wrong = assembly.trainer, []
+    trainer.taken_names = frozenset({*assembly.evaluations, *RESERVED})
     try:
         trainer.on_start()
         trainer.train()
