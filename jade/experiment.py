@@ -275,7 +275,13 @@ def _describe(accepted: Config, around: Surroundings, record: Record, tracker: T
         "device": str(around.device),
         "device_name": devices.full_name(around.device),
     }
-    left_out = record.describe(accepted, around.plugins.project, around.command, facts)
+    left_out = record.describe(
+        accepted,
+        around.plugins.project,
+        around.command,
+        facts,
+        around.plugins.located(Path(accepted.values["arch_impl"])),
+    )
     if left_out:
         _log.warning("Not in the copy of the code: %s.", ", ".join(left_out))
     for path in record.files():

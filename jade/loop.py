@@ -16,7 +16,7 @@ from typing import Any
 from jade import devices, entries
 from jade.checkpoint import Checkpoints
 from jade.entries import Entry
-from jade.errors import ContractError, JadeError
+from jade.errors import ContractError
 from jade.eval import Evaluation, evaluating
 from jade.intervals import Due, Interval
 from jade.journal import Journal
@@ -205,8 +205,7 @@ class Loop:
         try:
             yield
         except Exception as error:
-            if not isinstance(error, JadeError) or "evaluation" in where:
-                error.add_note(self._point(where))
+            error.add_note(self._point(where))
             raise
 
     def _point(self, where: str) -> str:

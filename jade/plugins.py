@@ -52,6 +52,7 @@ class Plugins:
 
     def __init__(self, project: Path) -> None:
         self.project = project.resolve()
+        self._started_in = Path.cwd()  # the user's code may change the folder
         self._indexed: dict[str, list[_File]] = {}
         _enter(self.project)
 
@@ -80,6 +81,10 @@ class Plugins:
         if found is None:
             raise self._unknown(kind, name, where)
         return found
+
+    def located(self, path: Path) -> Path:
+        """Return where an architecture file lies that was named from the folder the process started in."""
+        return self._started_in / path
 
     def source(self, kind: str, name: str) -> tuple[ast.ClassDef, Path] | None:
         """Return the definition of a class in the project's files as it is written, without importing it."""
@@ -111,14 +116,15 @@ class Plugins:
         Raises:
             PluginError: if there is no such file, or it cannot be imported.
         """
-        if not path.is_file():
-            beside = [str(other) for other in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        file = self.located(path)
+        if not file.is_file():
+            beside = [str(path.parent / other.name) for other in file.parent.glob("*.py")]
             raise PluginError(
                 f"There is no architecture file {path}.", where=where, wanted=str(path), choices=beside
             )
         if path.suffix != ".py":
             raise PluginError(f"The architecture file {path} is no Python file.", where=where)
-        return imports.import_file(path, self._module_name(path), where)
+        return imports.import_file(file, self._module_name(file), where)
 
     def _module_name(self, path: Path) -> str:
         # As it lies in the project, before links are followed: relative imports go by this name.

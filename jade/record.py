@@ -71,12 +71,11 @@ class Record:
             root.mkdir(parents=True, exist_ok=True)
             self.directory.mkdir()
         except FileExistsError:
-            raise CheckpointError(
-                f"There is a run {self.run_id!r} in {root} already."
-                if root.is_dir()
-                else f"{root} is no folder.",
-                where="--experiments-root",
-            ) from None
+            if root.is_dir():
+                problem, where = f"There is a run {self.run_id!r} in {root} already.", "WANDB_RUN_ID"
+            else:
+                problem, where = f"{root} is no folder.", "--experiments-root"
+            raise CheckpointError(problem, where=where) from None
         except OSError as error:
             raise CheckpointError(
                 f"The run's folder {self.directory} cannot be made: {error.strerror}.",
@@ -84,7 +83,12 @@ class Record:
             ) from None
 
     def describe(
-        self, config: Config, project: Path, command: list[str], facts: Mapping[str, Any]
+        self,
+        config: Config,
+        project: Path,
+        command: list[str],
+        facts: Mapping[str, Any],
+        architecture: Path | None = None,
     ) -> list[str]:
         """Write what says what this run is; return the code files that were left out, with reasons."""
         self._write("config.yml", scalars.dump(dict(config.values)))
@@ -96,7 +100,7 @@ class Record:
         known = {**snapshot.environment(command), **facts, "git_commit": commit}
         self._write("environment.json", json.dumps(known, indent=2))
         with self._guarded("code") as path:
-            return snapshot.copy_code(project, path, Path(config.values["arch_impl"]).absolute())
+            return snapshot.copy_code(project, path, architecture)
 
     def files(self) -> list[Path]:
         """Return the files that describe the run, sorted."""

@@ -118,6 +118,17 @@ def test_a_wrong_kind_of_dataset_name_is_refused(edit, refused):
     assert "There is no dataset ['test']." in refused()
 
 
+def test_a_run_id_that_is_taken_names_the_variable_that_gave_it(project, run, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert run()[0] == 0
+
+    code, text = run()
+
+    assert code == 2
+    assert "There is a run 'mine'" in text
+    assert "at: WANDB_RUN_ID" in text
+
+
 @pytest.mark.parametrize("value", ["../x", "a/b", "a b"])
 def test_a_run_id_that_leads_elsewhere_is_refused(value, refused, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", value)
@@ -145,11 +156,12 @@ def test_how_often_a_metric_is_evaluated_does_not_change_the_training(project, r
 
 
 def test_a_folder_that_the_users_code_changes_to_does_not_move_the_run(project, edit, run):
-    edit(TRAINER, "# What a checkpoint", "import os; os.chdir('/')  # What a checkpoint")
+    edit(TRAINER, "self.network = self", "import os; os.chdir('/'); self.network = self")
 
     code, text = run()
 
     assert code == 0, text
+    assert "Not in the copy of the code" not in text
     assert (only_run(project) / "model.pt").is_file()
     assert (only_run(project) / "yaml/model.yml").read_text() == (project / MODEL).read_text()
 

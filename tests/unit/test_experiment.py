@@ -126,10 +126,14 @@ def refusal(check, project, kind=JadeError):
 # verify
 
 
-def test_a_right_configuration_is_verified_and_nothing_is_built(written):
+def test_a_right_configuration_is_verified_and_nothing_is_built(written, around):
     written.write("modules/models/line.py", TRAINER.replace("def initialize(self, lr, width=2):", _RAISING))
 
     verified(written)
+
+    # The trap is armed: building would have sprung it.
+    (error,) = experiment.check(composed(written), around())
+    assert str(error) == "it was built"
 
 
 _RAISING = """def initialize(self, lr, width=2):

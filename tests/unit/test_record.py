@@ -119,7 +119,7 @@ def test_a_run_id_that_is_taken_is_refused_and_the_old_run_left_alone(record):
     with pytest.raises(CheckpointError, match="There is a run 'abc' in .*experiments already") as caught:
         Record(record.directory.parent, "abc").create()
 
-    assert "at: --experiments-root" in str(caught.value)
+    assert "at: WANDB_RUN_ID" in str(caught.value)
     assert status(record)["status"] == "finished"
 
 
