@@ -12,7 +12,7 @@ ARGS ?= --model_conf configurations/models/VIB_digits.yml \
         --arch_impl modules/architectures/simple_digits.py \
         --epochs 30
 
-.PHONY: train test format benchmark clean
+.PHONY: train test format benchmark torture clean
 
 train: $(INSTALLED)
 	$(BIN)/python train.py $(ARGS)
@@ -33,6 +33,11 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/examples.py
+	$(BIN)/python benchmarks/checkpoint.py
+
+# Kills runs at random moments and continues them, twenty times each; about half an hour.
+torture: $(INSTALLED)
+	$(BIN)/python benchmarks/torture.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -80,7 +80,7 @@ def measured(progress):
     pairs.trainer = trainer
     trainer.initialize(pairs)
     log, save = (intervals.parse(text, "epoch", "") for text in ("100 iterations", "10 minutes"))
-    plan = Plan(PAIRS + 1, log, save, save, {})
+    plan = Plan(0, PAIRS + 1, log, save, save, {})
     with tempfile.TemporaryDirectory() as folder:
         record = Record(Path(folder))
         record.create()

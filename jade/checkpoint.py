@@ -1,23 +1,23 @@
-"""Files of a trainer's state: written whole or not at all, read without executing anything.
+"""Files of a run's state: written whole or not at all, verified when read, read without executing anything.
 
-Which state that is (`state_of`), how it is put back (`restore`), and the folder's names: numbered checkpoints
-are kept, the backup is replaced and its predecessor kept beside it.
+What is in them is `state`'s and `loop`'s affair. The folder's names: numbered checkpoints are kept, the
+backup is replaced and its predecessor kept beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
 
-from jade.errors import CheckpointError, ContractError, JadeError
-from jade.trainer import Trainer
+from jade.errors import CheckpointError
 
 FORMAT = 1
 _KEYS = {"format", "iterations", "epochs", "attributes"}
@@ -25,19 +25,12 @@ BACKUP = "model.pt"
 PREVIOUS = "model.previous.pt"
 
 _NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
-_PLAIN = (
-    type(None),
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    torch.Tensor,
-    torch.dtype,
-    torch.device,
-    torch.Size,
-)
+# A checkpoint is a zip archive, as torch writes it, whose comment is this digest of all that comes before.
+# Programs that know nothing of it read the archive as ever.
+_COMMENT = b"jade-sha256:"
+_TRAILER = len(_COMMENT) + 64
+
+_log = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -45,100 +38,112 @@ class Checkpoints:
 
     Args:
         folder: where they are; it must exist.
+        kept: how many numbered ones are kept, the newest; None for all.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: int | None = None) -> None:
         self.folder = folder
+        self._kept = kept
+        self._has_written = False
 
-    def save_numbered(self, trainer: Trainer) -> Path:
+    def save_numbered(self, state: Mapping[str, Any]) -> Path:
         """Write `checkpoint_<iterations>.pt`, which is kept, and return its path."""
-        path = self.folder / f"checkpoint_{trainer.iterations}.pt"
-        write(path, state_of(trainer))
+        path = self.folder / f"checkpoint_{state['iterations']}.pt"
+        write(path, state)
         return path
 
-    def save_backup(self, trainer: Trainer) -> Path:
+    def drop_surplus(self) -> list[Path]:
+        """Delete the oldest numbered checkpoints beyond those to be kept, and return their paths."""
+        numbered = self.numbered()
+        surplus = [] if self._kept is None else numbered[: max(0, len(numbered) - self._kept)]
+        for path in surplus:
+            path.unlink(missing_ok=True)
+        return surplus
+
+    def save_backup(self, state: Mapping[str, Any]) -> Path:
         """Replace `model.pt`, keep the one before as `model.previous.pt`, and return the path."""
         path = self.folder / BACKUP
         with _replacing(path) as temporary:
-            _dump(temporary, state_of(trainer))
-            if path.exists():
+            _dump(temporary, state)
+            # A damaged backup of an earlier process must not take the place of the whole one before it.
+            if path.exists() and (self._has_written or _is_whole(path)):
                 _keep_as(path, self.folder / PREVIOUS)
+        if not self._has_written:
+            self._clear_away()
+        self._has_written = True
         return path
 
     def numbered(self) -> list[Path]:
         """Return the numbered checkpoints, oldest first."""
         found = {
-            int(match[1]): path
-            for path in self.folder.glob("*.pt")
-            if (match := _NUMBERED.fullmatch(path.name))
+            iterations: path for path in self.folder.glob("*.pt") if (iterations := _number(path)) is not None
         }
         return [found[iterations] for iterations in sorted(found)]
 
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
 
-def state_of(trainer: Trainer) -> dict[str, Any]:
-    """Return what a checkpoint of `trainer` holds; nothing in it needs user code to be read.
+        The backup, unless a numbered one is newer; where it is damaged, the backup before, then numbered
+        ones. What was passed over is named in a warning.
 
-    Raises:
-        ContractError: if an attribute has become something that could not be read back.
-    """
-    attributes = {name: _state(value) for name, value in trainer.stored.items()}
-    for name, value in attributes.items():
-        if wrong := _unstorable(value, name):
-            raise _not_storable(trainer, name, wrong)
-    return {
-        "format": FORMAT,
-        "iterations": trainer.iterations,
-        "epochs": trainer.epochs,
-        "attributes": attributes,
-    }
+        Raises:
+            CheckpointError: if there are files, and none of them can be read.
+        """
+        numbered = self.numbered()[::-1]
+        backups = [path for name in (BACKUP, PREVIOUS) if (path := self.folder / name).exists()]
+        wrong: list[CheckpointError] = []
+        for backup in backups:
+            try:
+                state = read(backup)
+            except CheckpointError as error:
+                wrong.append(error)
+                self._has_written = False
+                continue
+            newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
+            return self._first_whole(newer, wrong) or self._chosen(backup, state, wrong)
+        found = self._first_whole(numbered, wrong)
+        if found is None and wrong:
+            raise CheckpointError(
+                f"No checkpoint in {self.folder} can be read.", hint="\n".join(str(error) for error in wrong)
+            )
+        return found
 
+    def _clear_away(self) -> None:
+        """Delete what a process that was killed left half written; one process at a time owns the folder."""
+        for path in self.folder.glob(".*.pt.*.tmp"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
-def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Put a checkpoint's state into `trainer`.
+    def put_aside(self) -> None:
+        """Give every checkpoint a name that no reading looks for."""
+        for path in [self.folder / BACKUP, self.folder / PREVIOUS, *self.numbered()]:
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.damaged"))
 
-    Raises:
-        CheckpointError: if an attribute is in one of the two only.
-    """
-    stored, found = set(trainer.stored), set(state["attributes"])
-    if stored != found:
-        raise CheckpointError(
-            f"The checkpoint does not fit {type(trainer).__name__}.",
-            hint=f"missing in the checkpoint: {_names(stored - found)}\n"
-            f"only in the checkpoint: {_names(found - stored)}",
-        )
-    for name, value in state["attributes"].items():
-        present = getattr(trainer, name)
-        if hasattr(present, "load_state_dict"):
-            present.load_state_dict(value)
-        elif _same_shape(present, value):
-            # The same object, so that an optimizer goes on with it, and where it is.
-            with torch.no_grad():
-                present.copy_(value)
-        else:
-            setattr(trainer, name, value)
-    trainer.iterations, trainer.epochs = state["iterations"], state["epochs"]
+    def _first_whole(
+        self, paths: list[Path], wrong: list[CheckpointError]
+    ) -> tuple[Path, dict[str, Any]] | None:
+        for path in paths:
+            try:
+                state = read(path)
+            except CheckpointError as error:
+                wrong.append(error)
+                continue
+            return self._chosen(path, state, wrong)
+        return None
 
-
-def _same_shape(one: object, other: object) -> bool:
-    return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
-
-
-def faults(trainer: Trainer) -> Iterator[JadeError]:
-    """Yield an error for each attribute to store whose type cannot be read back safely."""
-    for name in trainer._stored:
-        if not hasattr(trainer, name):
-            continue
-        wrong = _unstorable(_state(getattr(trainer, name)), name)
+    def _chosen(
+        self, path: Path, state: dict[str, Any], wrong: list[CheckpointError]
+    ) -> tuple[Path, dict[str, Any]]:
         if wrong:
-            yield _not_storable(trainer, name, wrong)
+            told = " ".join(str(error) for error in wrong)
+            _log.warning("%s It is left out; %s is used instead.", told, path)
+        return path, state
 
 
-def _not_storable(trainer: Trainer, name: str, wrong: str) -> ContractError:
-    return ContractError(
-        f"The attribute {name!r} of {type(trainer).__name__} cannot be stored: {wrong}.",
-        hint="Storable are networks, optimizers and whatever has a state_dict; tensors, numbers, text, and"
-        " lists or dictionaries of tensors, numbers and text. Several networks go into an nn.ModuleList.",
-    )
+def _number(path: Path) -> int | None:
+    match = _NUMBERED.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
@@ -151,18 +156,23 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
         _dump(temporary, state)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, device: torch.device | None = None) -> dict[str, Any]:
     """Return the state that `path` holds, without executing anything it may contain.
 
-    Tensors are placed on the CPU.
+    Args:
+        path: the file.
+        device: where tensors go that were on a GPU; the CPU if None. Those that were on the CPU stay there.
 
     Raises:
         CheckpointError: if the file is missing, damaged, no checkpoint or of a newer format.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        _verify(path)
+        state = torch.load(path, map_location=_placed(device), weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"The checkpoint {path} cannot be read: it is damaged, or none ({type(error).__name__})."
@@ -174,6 +184,44 @@ def read(path: Path) -> dict[str, Any]:
             f"{path} has the format {state['format']}; this version of JADE reads up to {FORMAT}."
         )
     return state
+
+
+def _placed(device: torch.device | None) -> Any:  # noqa: ANN401 - what torch.load takes
+    if device is None or device.type == "cpu":
+        return "cpu"
+
+    def place(storage: Any, location: str) -> Any:  # noqa: ANN401 - torch's untyped storages
+        return storage if location == "cpu" else storage.to(device=device)
+
+    return place
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _verify(path)
+    except (CheckpointError, OSError):
+        return False
+    return True
+
+
+def _verify(path: Path) -> None:
+    """Compare a file with the digest that it ends with."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TRAILER))
+        trailer = file.read()
+        if size <= _TRAILER or not trailer.startswith(_COMMENT):
+            raise CheckpointError(f"The checkpoint {path} is damaged, or none: it does not end as one does.")
+        file.seek(0)
+        digest = hashlib.sha256()
+        left = (
+            size - _TRAILER - 2
+        )  # the last two bytes, the length of the comment, were written after the digest
+        while left and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        if file.read(2) != _TRAILER.to_bytes(2, "little") or digest.hexdigest().encode() != trailer[-64:]:
+            raise CheckpointError(f"The checkpoint {path} is damaged: it is not what was written.")
 
 
 @contextlib.contextmanager
@@ -191,14 +239,45 @@ def _replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+class _Digested:
+    """A file that is written from beginning to end, and the digest of what was written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._last = b""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - bytes, or a view of a tensor's memory
+        # All but the last two bytes, which are to change.
+        view = memoryview(data).cast("B")
+        if len(view) < 2:
+            view = memoryview(self._last + view)
+        else:
+            self._digest.update(self._last)
+        self._digest.update(view[:-2])
+        self._last = bytes(view[-2:])
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Make the digest the comment of the archive, whose last two bytes are its length."""
+        self._file.seek(-2, os.SEEK_END)
+        self._file.write(_TRAILER.to_bytes(2, "little"))
+        self._file.write(_COMMENT + self._digest.hexdigest().encode())
+
+
 def _dump(path: Path, state: Mapping[str, Any]) -> None:
     with path.open("wb") as file:
+        digested = _Digested(file)
         try:
-            torch.save(dict(state), file)
+            torch.save(dict(state), digested)  # type: ignore[arg-type]  # it writes, and nothing else
         except RuntimeError as error:
             # torch wraps the error of a failed write; the file system's own reason is the useful one.
             reason = error.__context__ if isinstance(error.__context__, OSError) else None
             raise reason or OSError(str(error)) from error
+        digested.finish()
         file.flush()
         os.fsync(file.fileno())
 
@@ -219,34 +298,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _state(value: Any) -> Any:  # noqa: ANN401 - any attribute
-    return _plain(value.state_dict() if hasattr(value, "state_dict") else value)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any attribute
-    """Return `value` with numpy's numbers, which torch does not read back safely, as Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if type(value) in (list, tuple):
-        return type(value)(_plain(item) for item in value)
-    return {key: _plain(item) for key, item in value.items()} if type(value) is dict else value
-
-
-def _unstorable(value: object, path: str) -> str | None:
-    if type(value) in _PLAIN or isinstance(value, torch.Tensor):
-        return None
-    if isinstance(value, Mapping) and type(value).__name__ in ("dict", "OrderedDict", "Counter"):
-        inner = [(f"{path}[{key!r}]", item) for key, item in value.items()]
-        if any(not isinstance(key, str | int | float | bool | tuple) for key in value):
-            return f"{path} has keys that are neither text nor numbers"
-    elif type(value) in (list, tuple):
-        inner = [(f"{path}[{index}]", item) for index, item in enumerate(list(value))]  # type: ignore[call-overload]
-    else:
-        return f"{path} is a {type(value).__module__}.{type(value).__qualname__}"
-    return next((wrong for name, item in inner if (wrong := _unstorable(item, name))), None)
-
-
-def _names(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "none"

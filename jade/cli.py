@@ -6,18 +6,29 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jade import config, scalars
+from jade import config, lock, resume, scalars
 from jade.config import Config
-from jade.errors import ConfigError, JadeError, shown
-from jade.options import Options, parse_options
+from jade.errors import CheckpointError, ConfigError, JadeError, shown
+from jade.options import AUTO, Options, parse_options
+from jade.record import Record
+from jade.resume import Earlier
+from jade.schedule import DEFAULT_EVERY, schedule_of
+from jade.signals import Stop
 
 if TYPE_CHECKING:
-    from jade.record import Record
     from jade.tracking.base import Tracker
+
+# The time limit counts from here: importing torch is part of a job's time, too.
+_BEGAN = time.monotonic()
+DEFAULTS = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str], project: Path | None = None) -> int:
@@ -42,6 +53,9 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
 
 
 def _train(options: Options, project: Path) -> int:
+    stop = Stop()
+    if options.resume and options.resume != AUTO:
+        return _continue(options, project, stop)
     if not (project / "modules").is_dir():
         raise ConfigError(
             f"There is no folder modules/ in {project}.",
@@ -52,32 +66,142 @@ def _train(options: Options, project: Path) -> int:
     if options.print_config:
         sys.stdout.write(with_origins(accepted))
         return 0
+    _enter_environment(options)
+    if options.resume and not options.check:
+        return _begin_or_continue(accepted, options, project, stop)
+    record = _record(options)
+    return _run(accepted, options, project, _Start(record, stop))
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Into which folder a run writes, what stops it, and what it goes on from."""
+
+    record: Record
+    stop: Stop
+    earlier: Earlier | None = None
+    damaged_is_lost: bool = False
+
+
+def _continue(options: Options, project: Path, stop: Stop) -> int:
+    """Continue the run that --resume names."""
+    named = str(options.resume)
+    root = options.experiments_root
+    if resume.is_remote(named) and not (root / Path(named).name / resume.CONFIG).is_file():
+        _enter_environment(options)
+        if not _fetched(named, root / Path(named).name, options):
+            raise CheckpointError(f"There is no run {named} with a backup on W&B.", where="--resume")
+    folder = resume.located(named if not resume.is_remote(named) else Path(named).name, root)
+    accepted = resume.configuration(resume.read(folder), options, None)
+    if options.print_config:
+        sys.stdout.write(with_origins(accepted))
+        return 0
+    _enter_environment(options)
+    record = Record(folder.parent, folder.name)
+    with lock.owned(folder, options.environ):
+        record.was_there = True
+        # Again: whoever owned it until now may have changed it.
+        earlier = resume.read(folder)
+        return _run(accepted, options, project, _Start(record, stop, earlier))
+
+
+def _begin_or_continue(accepted: Config, options: Options, project: Path, stop: Stop) -> int:
+    """Do what --resume auto says: continue the run of this id if there is one, else begin it."""
+    record = _record(options)
+    folder = record.directory
+    if not folder.is_dir() and not _fetched(_path_on_wandb(options, record.run_id), folder, options):
+        if options.environ.get("WANDB_SWEEP_ID") is None:
+            _log.info("There is no run %s yet: it begins now.", record.run_id)
+        return _run(accepted, options, project, _Start(record, stop))
+    with lock.owned(folder, options.environ):
+        record.was_there = True
+        if not (folder / resume.CONFIG).is_file():
+            _log.info(
+                "The run %s left nothing to continue from: it starts over in its folder.", record.run_id
+            )
+            record.start_over()
+            return _run(accepted, options, project, _Start(record, stop))
+        earlier = resume.read(folder)
+        accepted = resume.configuration(earlier, options, accepted)
+        return _run(accepted, options, project, _Start(record, stop, earlier, damaged_is_lost=True))
+
+
+def _record(options: Options) -> Record:
+    return Record(options.experiments_root, options.run_id, options.run_id_from)
+
+
+def _enter_environment(options: Options) -> None:
     # wandb, torch and the user's code read the environment themselves.
     os.environ.update({name: value for name, value in options.environ.items() if name not in os.environ})
-    return _run(accepted, options, project)
-
-
-def _run(accepted: Config, options: Options, project: Path) -> int:
     # Threads that spin while they wait take the cores from other trials on the machine; torch reads it once.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _path_on_wandb(options: Options, run_id: str) -> str:
+    from jade.tracking.wandb_run import DEFAULT_PROJECT  # wandb takes half a second
+
+    entity = options.environ.get("WANDB_ENTITY") or options.environ.get("WANDB_USER")
+    names = [entity, options.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT, run_id]
+    return "/".join(name for name in names if name)
+
+
+def _fetched(path: str, folder: Path, options: Options) -> bool:
+    """Fetch a run's folder from W&B; return whether there was one."""
+    if options.tracker == "local":
+        return False
+    from jade.tracking import wandb_run, wandb_store  # wandb takes half a second
+
+    if not wandb_run.is_online(options.environ):
+        return False
+    return wandb_store.WandbStore(options.environ).fetch(path, folder)
+
+
+def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
     # torch takes more than a second to import: --help, --print-config and bad YAML do not wait for it.
-    from jade import devices, experiment
+    from jade import assembly, devices, experiment
+    from jade.checkpoint import Checkpoints
     from jade.plugins import Plugins
-    from jade.record import Record
 
+    before, name = None, options.run_name
+    said = {**(start.earlier.schedule if start.earlier else {}), **options.schedule}
+    schedule = schedule_of(said)
     plugins = Plugins(project)
-    experiment.verify(accepted, plugins)
-    every = options.every
-    schedule = experiment.Schedule(every["log_loss_every"], every["checkpoint_every"], every["backup_every"])
+    if start.earlier:
+        name = name or start.earlier.status.get("name")
+        state = experiment.newest_state(Checkpoints(start.record.directory), start.damaged_is_lost)
+        if (
+            state
+            and experiment.is_complete(state, accepted)
+            and start.earlier.status.get("status") == "finished"
+        ):
+            _log.info("%s", resume.told_complete(start.record.run_id, state, accepted.values["epochs"]))
+            return 0
+        architecture = plugins.located(Path(accepted.values["arch_impl"]))
+        home, changed = resume.project_of(start.earlier, project, architecture, options.code)
+        plugins = plugins if home == project else Plugins(home, snapshot=True)
+        code = "current" if changed and home == project else "snapshot"
+        before = experiment.Continued(start.earlier, state, changed, code)
+    assembly.verify(accepted, plugins)
     device = devices.choose(options.device, options.device_from)
-    around = experiment.Surroundings(plugins, device, schedule, [sys.executable, *sys.argv], options.run_name)
     if options.check:
-        return _report(experiment.check(accepted, around))
-    record = Record(options.experiments_root, options.environ.get("WANDB_RUN_ID"))
-    return experiment.run(accepted, around, record, _tracker(options, record))
+        return _report(assembly.check(accepted, plugins, device, schedule))
+    if schedule.seconds is not None:
+        start.stop.limit(schedule.seconds - (time.monotonic() - _BEGAN))
+    around = experiment.Surroundings(
+        plugins,
+        device,
+        schedule,
+        {**DEFAULTS, **said},
+        [sys.executable, *sys.argv],
+        options.environ,
+        start.stop,
+        name,
+    )
+    tracker = _tracker(options, start.record, start.stop, name)
+    return experiment.run(accepted, around, start.record, tracker, before)
 
 
-def _tracker(options: Options, record: Record) -> Tracker:
+def _tracker(options: Options, record: Record, stop: Stop, name: str | None) -> Tracker:
     # Each tracker is imported only where it is used: wandb takes half a second.
     if options.tracker == "local":
         from jade.tracking.local import LocalTracker
@@ -85,11 +209,11 @@ def _tracker(options: Options, record: Record) -> Tracker:
         return LocalTracker(record)
     from jade.tracking.wandb_run import WandbTracker
 
-    return WandbTracker(record, options.environ, options.run_name)
+    return WandbTracker(record, options.environ, name, stop.request)
 
 
 def _report(wrong: Sequence[Exception]) -> int:
-    from jade.experiment import told  # imports torch, which --check has loaded by now
+    from jade.assembly import told  # imports torch, which --check has loaded by now
 
     if not wrong:
         sys.stdout.write(

@@ -16,6 +16,7 @@ from jade.errors import ConfigError, JadeError, raise_all
 from jade.yaml_file import Tree, read_yaml
 
 SECTIONS = ("model", "data", "eval")
+TOP = ("arch_impl", "seed", "epochs", "deterministic")
 _ARTICLES = {"data": "A data", "eval": "An evaluation"}
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
@@ -25,7 +26,8 @@ class Config:
     """What an experiment is: everything that changes its result.
 
     Attributes:
-        values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`. Never changed in place.
+        values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`, `deterministic`. Never
+            changed in place.
         origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
@@ -61,7 +63,7 @@ def compose(
 
     Args:
         files: path of the YAML file of each of "model", "data" and "eval".
-        top: value and origin of `arch_impl`, `seed` and `epochs`.
+        top: value and origin of `arch_impl`, `seed`, `epochs` and `deterministic`.
         overrides: dotted key to typed value, from the command line.
         environ: the variables that `$NAME` in a file may name.
 
@@ -89,6 +91,25 @@ def compose(
     config = Config(values, origins, texts)
     _check(config)
     return override(config, overrides, "command line")
+
+
+def recorded(path: Path, texts: Mapping[str, str]) -> Config:
+    """Return the configuration that a run wrote down.
+
+    Args:
+        path: of its `config.yml`.
+        texts: the YAML files as they were written.
+
+    Raises:
+        ConfigError: if the file is not what a run writes.
+    """
+    tree = read_yaml(path, {})
+    missing = [key for key in (*SECTIONS, *TOP) if key not in tree.values]
+    if missing:
+        raise ConfigError(f"{path} has no {', '.join(missing)}.", where=str(path))
+    config = Config(tree.values, tree.origins, texts)
+    _check(config)
+    return config
 
 
 def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
@@ -128,6 +149,13 @@ def _check(config: Config) -> None:
             continue
         bounds = f"a whole number from {least} to {most}" if most else f"a whole number of at least {least}"
         faults.append(ConfigError(f"{key} is {value!r}; it takes {bounds}.", where=config.where(key)))
+    if not isinstance(config.values["deterministic"], bool):
+        faults.append(
+            ConfigError(
+                f"deterministic is {config.values['deterministic']!r}; it takes true or false.",
+                where=config.where("deterministic"),
+            )
+        )
     raise_all(faults)
 
 

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from jade import devices, entries, seeding
+from jade import devices, entries
+from jade.batches import Batches, batches_of
 from jade.errors import ContractError
+from jade.seeding import Stream
+from jade.state import Storing
 from jade.trainer import Trainer
 
 
-class Evaluation:
+class Evaluation(Storing):
     """A metric, figure or other quantity computed from a trainer now and then.
 
     Write a subclass into `modules/eval/`, name it in the evaluation file, and define `evaluate` and, if it
@@ -32,6 +35,8 @@ class Evaluation:
     def __init__(self, *, datasets: Mapping[str, Any], trainer: Trainer) -> None:
         self.datasets = datasets
         self.trainer: Any = trainer
+        self._stored: list[str] = []
+        self._in_run = _InRun(0, type(self).__name__)
 
     def initialize(self) -> None:
         """Override. Called once, with the params of the evaluation file as keyword arguments.
@@ -46,6 +51,62 @@ class Evaluation:
         The types are scalar, scalars, figure, image, images, histogram, table and text.
         """
         raise ContractError(f"{type(self).__name__} defines no evaluate(self).")
+
+    def batches(self, loader: Any) -> Iterator[Any]:  # noqa: ANN401 - any iterable of batches
+        """Yield the batches of `loader`, each on the device.
+
+        Unlike a plain loop over `loader`, this gives the same batches in a run that was continued whatever
+        the loader draws in its workers, and ends where the run is asked to stop.
+        """
+        yield from _batches(self, loader)
+
+
+def seed(evaluation: Evaluation) -> None:
+    """Seed everything random for an evaluation at this iteration, so that it depends on no other."""
+    run, trainer = evaluation._in_run, evaluation.trainer
+    roots = {
+        key: value for key, value in vars(evaluation).items() if key not in ("trainer", "datasets", "_in_run")
+    }
+    Stream(run.seed, f"evaluation {run.name}", trainer.get_device(), roots).start(trainer.iterations)
+
+
+def belong(evaluation: Evaluation, seed: int, name: str) -> None:
+    """Say which run, by its seed, an evaluation is of, and which name it has there."""
+    evaluation._in_run = _InRun(seed, name)
+
+
+def close(evaluation: Evaluation) -> None:
+    """End what an evaluation keeps running between its calls."""
+    evaluation._in_run.close()
+
+
+class _InRun:
+    """What an evaluation draws from: the run's seed, its own name, and its loaders."""
+
+    def __init__(self, seed: int, name: str) -> None:
+        self.seed = seed
+        self.name = name
+        self._known: dict[int, tuple[Any, Batches]] = {}
+
+    def batches_of(self, loader: Any, device: torch.device) -> Batches:  # noqa: ANN401 - any iterable
+        known = self._known.get(id(loader))
+        if known is None or known[0] is not loader:
+            # Kept, for the workers that a loader keeps.
+            known = loader, batches_of(loader, self.seed, f"evaluation {self.name}", device)
+            self._known[id(loader)] = known
+        return known[1]
+
+    def close(self) -> None:
+        for _, drawn in self._known.values():
+            drawn.close()
+
+
+def _batches(evaluation: Evaluation, loader: Any) -> Iterator[Any]:  # noqa: ANN401 - any iterable of batches
+    trainer = evaluation.trainer
+    device = trainer.get_device()
+    for data in evaluation._in_run.batches_of(loader, device).epoch(trainer.iterations):
+        trainer._jade_stop.check()
+        yield devices.move(data, device)
 
 
 class DatasetEvaluation(Evaluation):
@@ -87,11 +148,10 @@ class DatasetEvaluation(Evaluation):
 
     def evaluate(self) -> dict[str, Any]:
         """Return the mean over the dataset, each batch weighted by its length."""
-        device = self.trainer.get_device()
         means: list[Any] = []
         lengths: list[int] = []
-        for data in self.data_loader:
-            means.append(self.evaluate_batch(devices.move(data, device)))
+        for data in _batches(self, self.data_loader):
+            means.append(self.evaluate_batch(data))
             lengths.append(batch_length(data))
             if self.n_samples is not None and sum(lengths) >= self.n_samples:
                 break
@@ -145,14 +205,11 @@ def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - a batch is whatever t
 
 @contextmanager
 def evaluating(trainer: Trainer) -> Iterator[None]:
-    """Run a block in evaluation mode without gradients; modes and generators are put back after it.
-
-    So an evaluation that is added to a run, or is made more often, does not change the training.
-    """
+    """Run a block in evaluation mode without gradients; the mode of each network is put back after it."""
     modes = [(module, module.training) for module in trainer.all_modules()]
     trainer.eval()
     try:
-        with torch.no_grad(), seeding.preserved(trainer.get_device()):
+        with torch.no_grad():
             yield
     finally:
         for module, mode in modes:

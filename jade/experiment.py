@@ -1,335 +1,293 @@
-"""The composition root: an accepted configuration becomes instances, the instances a run.
+"""A run from its beginning, or from where it was left, to its end: folder, lock, tracker, loop.
 
-`verify` refuses what can be refused without building, `assemble` builds, `run` and `check` do the work.
+The composition root: what `assembly` builds, `record` keeps and a tracker follows meets in `run`.
 """
 
 from __future__ import annotations
 
 import logging
-import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jade import calls, checkpoint, devices, entries, errors, intervals, progress, seeding, signals, summary
-from jade.build import Architectures, Builder, Datasets, building
+from jade import devices, lock, progress, resume, signals, snapshot, summary
+from jade.assembly import Assembly, assemble, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
-from jade.errors import ConfigError, ContractError, JadeError, raise_all
-from jade.eval import DatasetEvaluation, Evaluation, evaluating
-from jade.intervals import Interval
+from jade.errors import CheckpointError, ConfigError, JadeError
 from jade.journal import Journal
-from jade.loop import RESERVED, Loop, Plan
-from jade.plugins import Plugin, Plugins
+from jade.loop import Loop
+from jade.plugins import Plugins
 from jade.record import Record
+from jade.resume import Earlier
+from jade.schedule import Schedule
 from jade.tracking.base import Tracker
-from jade.trainer import Trainer
-
-EVERY = "evaluate_every"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How often a run logs and saves; not part of the configuration, for it changes no result."""
-
-    log_loss: Interval
-    checkpoint: Interval
-    backup: Interval
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """What a configuration describes, built."""
-
-    config: Config
-    trainer: Trainer
-    evaluations: Mapping[str, Evaluation]
-    plan: Plan
-
-
-def verify(config: Config, plugins: Plugins) -> None:
-    """Refuse a configuration that cannot be built, without building anything.
-
-    Raises:
-        JadeError: with every class that is not found, every parameter that is unknown or missing and every
-            interval that is none.
-    """
-    builder = Builder(plugins, config.where)
-    faults = list(_architecture_faults(config, plugins))
-    faults += builder.check("model", "model", config.values["model"], "initialize")
-    faults += [
-        fault
-        for name, description in config.values["data"].items()
-        for fault in builder.check_unimported("data", f"data.{name}", description)
-    ]
-    for name, description in config.values["eval"].items():
-        faults += builder.check("eval", f"eval.{name}", description, "initialize", (EVERY,))
-        faults += _evaluation_faults(config, name, description["params"])
-    raise_all(faults or list(_base_class_faults(config, builder)))
-
-
-def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: Schedule) -> Assembly:
-    """Return trainer and evaluations of a configuration, initialized.
-
-    Raises:
-        JadeError: if something is missing that `initialize` was to make; all faults of a trainer at once.
-    """
-    builder = Builder(plugins, config.where)
-    seeding.seed_everything(config.values["seed"], "building")
-    datasets = Datasets(
-        config.values["data"],
-        builder.dataset,
-        config.where("data"),
-    )
-    trainer = _trainer(config, plugins, builder, datasets, device)
-    evaluations = {
-        name: _evaluation(config, builder, name, datasets, trainer) for name in config.values["eval"]
-    }
-    every = {
-        name: intervals.parse(
-            _every(description["params"]), "epoch", config.where(f"eval.{name}.params.{EVERY}")
-        )
-        for name, description in config.values["eval"].items()
-    }
-    plan = Plan(config.values["epochs"], schedule.log_loss, schedule.checkpoint, schedule.backup, every)
-    return Assembly(config, trainer, evaluations, plan)
-
-
-def _trainer(
-    config: Config, plugins: Plugins, builder: Builder, datasets: Datasets, device: torch.device
-) -> Trainer:
-    description = config.values["model"]
-    plugin = builder.find("model", "model", description)
-    path = Path(config.values["arch_impl"])
-    architecture = Architectures(plugins, path, config.where("arch_impl"))
-    params = builder.params("model", "model.params", description["params"])
-    with building("model", plugin, config.where("model")):
-        trainer: Trainer = _instance(plugin, datasets=datasets, architecture=architecture, device=device)
-        trainer.initialize(**params)
-    raise_all([*trainer.faults(), *checkpoint.faults(trainer)])
-    if trainer.not_stored():
-        _log.warning(
-            "%s: %s learns, but is in no checkpoint: self.add_attribute_to_store(name) puts it there.",
-            plugin.place,
-            ", ".join(trainer.not_stored()),
-        )
-    return trainer.to(trainer.get_device())
-
-
-def _evaluation(
-    config: Config, builder: Builder, name: str, datasets: Datasets, trainer: Trainer
-) -> Evaluation:
-    key, description = f"eval.{name}", config.values["eval"][name]
-    plugin = builder.find("eval", key, description)
-    params = builder.params("eval", f"{key}.params", description["params"])
-    if EVERY not in calls.accepted_by_method(plugin.target, "initialize").names:
-        params.pop(EVERY, None)
-    with building(key, plugin, config.where(key)):
-        evaluation: Evaluation = _instance(plugin, datasets=datasets, trainer=trainer)
-        evaluation.initialize(**params)
-    return evaluation
-
-
-def _instance(plugin: Plugin, **scope: Any) -> Any:  # noqa: ANN401 - a Trainer or an Evaluation
-    takes = calls.accepted_by_method(plugin.target, "__init__")
-    wrong = [name for name in takes.required if name not in scope]
-    if wrong or not (takes.anything or set(scope) <= set(takes.names)):
-        raise ContractError(
-            f"{plugin.name} overrides __init__, through which JADE hands over {', '.join(scope)}.",
-            where=plugin.place,
-            hint="Move what it does to initialize(self, …).",
-        )
-    return plugin.target(**scope)
-
-
-def _every(params: Mapping[str, Any]) -> object:
-    return params.get(EVERY, 1)
-
-
-def _evaluation_faults(config: Config, name: str, params: Mapping[str, Any]) -> Iterator[JadeError]:
-    if name in RESERVED:
-        yield ConfigError(
-            f"{name!r} is what everything is logged against, and no name for an evaluation.",
-            where=config.where(f"eval.{name}"),
-        )
-    try:
-        intervals.parse(_every(params), "epoch", config.where(f"eval.{name}.params.{EVERY}"))
-    except JadeError as fault:
-        yield fault
-
-
-def _architecture_faults(config: Config, plugins: Plugins) -> Iterator[JadeError]:
-    try:
-        plugins.architectures(Path(config.values["arch_impl"]), config.where("arch_impl"))
-    except JadeError as fault:
-        yield fault
-
-
-def _base_class_faults(config: Config, builder: Builder) -> Iterator[JadeError]:
-    described: list[tuple[str, str, Any, type]] = [("model", "model", config.values["model"], Trainer)]
-    described += [("eval", f"eval.{name}", node, Evaluation) for name, node in config.values["eval"].items()]
-    for kind, key, description, base in described:
-        plugin = builder.find(kind, key, description)
-        if not issubclass(plugin.target, base):
-            yield ContractError(
-                f"{plugin.name} is no {base.__name__}.",
-                where=f"{plugin.place}, named at {config.where(f'{key}.class')}",
-                hint=f"from {base.__module__} import {base.__name__}\n"
-                f"class {plugin.name}({base.__name__}): …",
-            )
-            continue
-        yield from _method_faults(plugin, base)
-
-
-def _method_faults(plugin: Plugin, base: type) -> Iterator[JadeError]:
-    """Yield what a class does not define, or defines with parameters that JADE does not give."""
-    needed = ["train_step"] if base is Trainer else ["evaluate"]
-    if base is Evaluation and issubclass(plugin.target, DatasetEvaluation):
-        needed.append("evaluate_batch")
-    for name in needed:
-        method = getattr(plugin.target, name)
-        given = "self, data" if name != "evaluate" else "self"
-        if method.__module__ == base.__module__ and method.__qualname__ != "DatasetEvaluation.evaluate":
-            problem = f"{plugin.name} defines no {name}({given})."
-        elif not calls.fits(method, given.count(",") + 1):
-            problem = f"{plugin.name}.{name} cannot be called with ({given})."
-        else:
-            continue
-        yield ContractError(problem, where=plugin.place, hint=f"def {name}({given}): …")
-
-
-@dataclass(frozen=True)
 class Surroundings:
-    """Where a run happens: facts that are recorded, never swept."""
+    """Where a run happens: facts that are recorded, never swept.
+
+    Attributes:
+        plugins: the user's code.
+        device: that the run trains on.
+        schedule: how often the run logs and saves.
+        said: the same as it was said, to be recorded.
+        command: that started the process.
+        environ: the environment.
+        stop: set by signals, by the time limit and by W&B.
+        name: of the run.
+    """
 
     plugins: Plugins
     device: torch.device
     schedule: Schedule
+    said: Mapping[str, str]
     command: list[str]
+    environ: Mapping[str, str]
+    stop: signals.Stop = field(default_factory=signals.Stop)
     name: str | None = None
 
 
-def run(accepted: Config, around: Surroundings, record: Record, tracker: Tracker) -> int:
+@dataclass(frozen=True)
+class Continued:
+    """A run that goes on, in its own folder.
+
+    Attributes:
+        earlier: what its folder says.
+        state: of its newest whole checkpoint; None if it left none: it starts over.
+        changed_code: the files on disk that differ from its snapshot.
+        code: what is used then, "snapshot" or "current".
+    """
+
+    earlier: Earlier
+    state: Mapping[str, Any] | None
+    changed_code: Sequence[str] = ()
+    code: str = "snapshot"
+
+
+def newest_state(checkpoints: Checkpoints, damaged_is_lost: bool) -> dict[str, Any] | None:
+    """Return what the newest whole checkpoint of a folder holds; None if there is none to go on from.
+
+    Args:
+        checkpoints: the folder.
+        damaged_is_lost: whether checkpoints that are all damaged are as good as none; they are put aside.
+
+    Raises:
+        CheckpointError: if all are damaged, or the newest one cannot be gone on from.
+    """
+    try:
+        found = checkpoints.newest()
+    except CheckpointError as error:
+        if not damaged_is_lost:
+            raise
+        _log.warning("%s\nThe run starts over.", error)
+        checkpoints.put_aside()
+        return None
+    if found is None:
+        _log.info("The run %s has no checkpoint yet: it starts over in its folder.", checkpoints.folder.name)
+        return None
+    path, state = found
+    if not {"loop", "journal", "evaluations"} <= set(state):
+        raise CheckpointError(f"{path} holds a model, but not what a run goes on from.")
+    return state
+
+
+def is_complete(state: Mapping[str, Any], config: Config) -> bool:
+    """Say whether a run has nothing left to do.
+
+    Raises:
+        ConfigError: if it is to make fewer epochs than it has made.
+    """
+    loop, epochs = state["loop"], config.values["epochs"]
+    if loop["finished"]:
+        return bool(loop["has_ended"]) or state["epochs"] >= epochs
+    if epochs < state["epochs"]:
+        raise ConfigError(
+            f"The run is to make {epochs} epochs, but has made {state['epochs']} already.",
+            where=config.where("epochs"),
+        )
+    return False
+
+
+def run(
+    accepted: Config, around: Surroundings, record: Record, tracker: Tracker, before: Continued | None = None
+) -> int:
     """Train, evaluate, log and save one run; return the exit code of the process.
 
     Everything that can be refused is refused before the run's folder or the tracker's run exist, unless a
     sweep is to change the params first.
 
+    Args:
+        accepted: the configuration.
+        around: where the run happens.
+        record: the run's folder, which is there, and locked, where the run is a `before`.
+        tracker: follows the run.
+        before: the run as it was left, if it goes on.
+
     Raises:
         JadeError: if the configuration, the modules, the disk or the tracker must be mended first.
     """
-    assembly = None
-    if not tracker.changes_params:
-        assembly = assemble(accepted, around.plugins, around.device, around.schedule)
-    journal = Journal(tracker, record, progress.choose(accepted.values["epochs"]))
-    record.create()
-    try:
-        effective = tracker.start(accepted.flat)
-    except BaseException:
-        record.remove()
-        raise
-    stop, status = signals.Stop(), "failed"
-    try:
-        record.update_status("running", name=around.name)
-        if assembly is None or effective != accepted.flat:
-            accepted = override(accepted, effective, "sweep")
-            verify(accepted, around.plugins)
-            assembly = assemble(accepted, around.plugins, around.device, around.schedule)
-        _describe(accepted, around, record, tracker)
-        with signals.handled(stop):
-            _train(assembly, journal, record, stop)
-        status = "stopped" if stop else "finished"
-    except KeyboardInterrupt:  # a second Ctrl-C: nothing more is done, not even a backup
-        status = "stopped"
-        stop.request(signals.INTERRUPT)
-    finally:
+    with signals.handled(around.stop), ExitStack() as stack:
+        around.stop.at_once = True
+        try:
+            assembly = None
+            if before or not tracker.changes_params:
+                assembly = assemble(accepted, around.plugins, around.device, around.schedule)
+            if not record.was_there:
+                record.create()
+                stack.enter_context(lock.owned(record.directory, around.environ))
+            return _Run(accepted, around, record, tracker, before).do(assembly)
+        except signals.Stopped:
+            _log.info("The run was stopped before it began.")
+            return around.stop.exit_code
+
+
+class _Run:
+    """One process of a run, from the opened folder to the closed tracker."""
+
+    def __init__(
+        self,
+        accepted: Config,
+        around: Surroundings,
+        record: Record,
+        tracker: Tracker,
+        before: Continued | None,
+    ) -> None:
+        self._accepted = accepted
+        self._around = around
+        self._record = record
+        self._tracker = tracker
+        self._before = before
+        self._state = before.state if before else None
+        self._journal = Journal(tracker, record, progress.choose(accepted.values["epochs"]))
+
+    def do(self, assembly: Assembly | None) -> int:
+        """Open the tracker, train, close everything; return the exit code."""
+        record, stop = self._record, self._around.stop
+        status = "failed"
+        try:
+            effective = self._start()
+        except BaseException:
+            if not record.was_there:
+                record.remove()
+            raise
+        try:
+            record.update_status("running", **({"name": self._around.name} if self._around.name else {}))
+            if assembly is None or (self._before is None and effective != self._accepted.flat):
+                self._accepted = override(self._accepted, effective, "sweep")
+                verify(self._accepted, self._around.plugins)
+                assembly = assemble(
+                    self._accepted, self._around.plugins, self._around.device, self._around.schedule
+                )
+            self._describe()
+            status = "finished" if self._train(assembly) else "stopped"
+        except (KeyboardInterrupt, signals.Stopped) as error:
+            # A second Ctrl-C: nothing more is done, not even a backup. Or a signal before the first step.
+            status = "stopped"
+            if isinstance(error, KeyboardInterrupt):
+                stop.request(signals.INTERRUPT)
+        finally:
+            self._close(status, assembly)
+        return 0 if status == "finished" else stop.exit_code
+
+    def _start(self) -> dict[str, Any]:
+        """Open the tracker, for a run that goes on at the point of its checkpoint."""
+        if not self._record.was_there:
+            return self._tracker.start(self._accepted.flat)
+        journal: Mapping[str, Any] = {"rows": 0, "runtime": 0.0}
+        if self._state:
+            journal = self._state["journal"]
+            _log.info("The run %s goes on: %s.", self._record.run_id, _point(self._state))
+        rows = self._record.continue_from(journal["rows"], journal["runtime"])
+        return self._tracker.start(self._accepted.flat, rows)
+
+    def _train(self, assembly: Assembly) -> bool:
+        around = self._around
+        checkpoints = Checkpoints(self._record.directory, around.schedule.kept)
+        loop = Loop(
+            assembly.trainer, assembly.evaluations, self._journal, checkpoints, assembly.plan, around.stop
+        )
+        return loop.run(self._state)
+
+    def _close(self, status: str, assembly: Assembly | None) -> None:
+        tracker, stop, journal = self._tracker, self._around.stop, self._journal
         journal.progress.close()
         point = (assembly.trainer.iterations, assembly.trainer.epochs) if assembly else (0, 0)
+        if self._state:  # the trainer may not have come to it yet
+            point = max(point, (self._state["iterations"], self._state["epochs"]))
         try:
             journal.status(status, *point)
         except JadeError as error:  # the disk is full: what broke the run must not be hidden by that
             _log.error("%s", error)
         finally:
-            tracker.finish(status)
-        _log.info(
-            "%s", summary.text(journal.metrics, status, _relative(record.directory), tracker.way_to_it())
+            code = 0 if status == "finished" else stop.exit_code
+            # The agent of a sweep ends a trial by the same signal as a scheduler does.
+            if status == "stopped" and stop.is_preempting(self._around.environ):
+                if tracker.was_stopped():
+                    stop.was_final = True
+                    code = stop.exit_code
+                else:
+                    tracker.mark_preempting()
+            tracker.finish(status, code)
+        directory = self._record.directory
+        _log.info("%s", summary.text(journal.metrics, status, _relative(directory), tracker.way_to_it()))
+
+    def _describe(self) -> None:
+        around, record = self._around, self._record
+        facts = {
+            "torch_threads": torch.get_num_threads(),
+            "device": str(around.device),
+            "device_name": devices.full_name(around.device),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "schedule": dict(around.said),
+        }
+        architecture = around.plugins.located(Path(self._accepted.values["arch_impl"]))
+        left_out: list[str] = []
+        if self._before is None:
+            left_out = record.describe(
+                self._accepted, around.plugins.project, around.command, facts, architecture
+            )
+        else:
+            self._describe_going_on(self._before, facts, architecture)
+        if left_out:
+            _log.warning("Not in the copy of the code: %s.", ", ".join(left_out))
+        for path in record.files():
+            self._tracker.keep(path)
+        if self._before is not None:
+            for path in sorted(record.directory.glob("*.pt")):
+                self._tracker.keep(path)
+
+    def _describe_going_on(self, before: Continued, facts: Mapping[str, Any], architecture: Path) -> None:
+        around, record = self._around, self._record
+        now = {**snapshot.environment(around.command), **facts}
+        differing = resume.warn_of_inexactness(before.earlier.facts, now)
+        if before.code == "current":
+            record.copy_code(around.plugins.project, architecture)
+        record.describe_config(self._accepted)
+        record.update_environment(schedule=dict(around.said))
+        record.interrupted(
+            iterations=self._state["iterations"] if self._state else 0,
+            was=before.earlier.status.get("status"),
+            machine=now["machine"],
+            command=around.command,
+            differing=differing,
+            changed_code=list(before.changed_code),
+            code=before.code,
         )
-    return stop.exit_code
 
 
-def _train(assembly: Assembly, journal: Journal, record: Record, stop: signals.Stop) -> None:
-    # Training draws from its own stream, whatever was drawn since the networks were made.
-    seeding.seed_everything(assembly.config.values["seed"], "training")
-    checkpoints = Checkpoints(record.directory)
-    Loop(assembly.trainer, assembly.evaluations, journal, checkpoints, assembly.plan, stop).run()
-
-
-def _describe(accepted: Config, around: Surroundings, record: Record, tracker: Tracker) -> None:
-    facts = {
-        "torch_threads": torch.get_num_threads(),
-        "device": str(around.device),
-        "device_name": devices.full_name(around.device),
-    }
-    left_out = record.describe(
-        accepted,
-        around.plugins.project,
-        around.command,
-        facts,
-        around.plugins.located(Path(accepted.values["arch_impl"])),
-    )
-    if left_out:
-        _log.warning("Not in the copy of the code: %s.", ", ".join(left_out))
-    for path in record.files():
-        tracker.keep(path)
+def _point(state: Mapping[str, Any]) -> str:
+    position = state["loop"]["position"]
+    within = f", batch {position}" if position else ""
+    return f"epoch {state['epochs']}{within}, iteration {state['iterations']}"
 
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def check(accepted: Config, around: Surroundings) -> list[Exception]:
-    """Build everything, make one training step and run each evaluation once; write nothing.
-
-    Returns:
-        What went wrong, in the order of a run; a user's own exception has its traceback.
-    """
-    try:
-        assembly = assemble(accepted, around.plugins, around.device, around.schedule)
-    except Exception as error:  # noqa: BLE001 - it is reported, not hidden
-        return [error]
-    seeding.seed_everything(accepted.values["seed"], "training")
-    trainer, wrong = assembly.trainer, []
-    trainer.taken_names = frozenset({*assembly.evaluations, *RESERVED})
-    try:
-        trainer.on_start()
-        trainer.train()
-        data = next(iter(trainer.train_loader), None)
-        if data is None:
-            raise ContractError(f"The train_loader of {type(trainer).__name__} gives no batch.")
-        trainer.train_step(devices.move(data, trainer.get_device()))
-        trainer.on_iteration_end()
-        trainer.take_losses()
-    except Exception as error:  # noqa: BLE001 - as above
-        error.add_note(f"in the first step of {type(trainer).__name__}")
-        wrong.append(error)
-    for name, evaluation in assembly.evaluations.items():
-        try:
-            with evaluating(trainer):
-                entries.from_evaluation(name, evaluation.evaluate(), trainer.iterations)
-        except Exception as error:  # noqa: BLE001 - as above
-            error.add_note(f"in the evaluation {name!r}")
-            wrong.append(error)
-    unique = {(type(error), str(error)): error for error in wrong}
-    return list(unique.values())
-
-
-def told(error: Exception) -> str:
-    """Return an exception as `check` prints it: a JadeError as text, anything else with its traceback."""
-    if isinstance(error, JadeError):
-        return errors.shown(error)
-    return "".join(traceback.format_exception(error)).rstrip()

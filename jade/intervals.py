@@ -87,12 +87,12 @@ class Due:
         self.interval = interval
         self._unit, self._amount = interval.unit, interval.amount
         # At the start nothing has happened yet; without `at_start` that counts as just done.
-        self._last = (-1, -1, -math.inf) if at_start else (0, 0, 0.0)
+        self.last: tuple[int, int, float] = (-1, -1, -math.inf) if at_start else (0, 0, 0.0)
         if at_start and interval == NEVER:
-            self._last = (0, 0, 0.0)
+            self.last = (0, 0, 0.0)
 
     def now(self, iterations: int, epochs: int, seconds: float) -> bool:
-        """Return True if it is due, and remember that it was; False when asked again at the same point.
+        """Say whether it is due and was not `done` at this very point.
 
         Args:
             iterations: done so far.
@@ -100,14 +100,14 @@ class Due:
             seconds: of training so far.
         """
         if self._unit == "iteration":
-            come = iterations % self._amount == 0 and iterations != self._last[0]
-        elif self._unit == "epoch":
-            come = epochs % self._amount == 0 and epochs != self._last[1]
-        else:
-            come = seconds - self._last[2] >= self._amount
-        if come:
-            self._last = (iterations, epochs, seconds)
-        return come
+            return iterations % self._amount == 0 and iterations != self.last[0]
+        if self._unit == "epoch":
+            return epochs % self._amount == 0 and epochs != self.last[1]
+        return seconds - self.last[2] >= self._amount
+
+    def done(self, iterations: int, epochs: int, seconds: float) -> None:
+        """Remember that it was done at this point."""
+        self.last = (iterations, epochs, seconds)
 
     def next_iteration(self, iterations: int) -> float:
         """Return the next iteration at which it is due; infinity if iterations do not matter."""
@@ -115,4 +115,4 @@ class Due:
 
     def next_second(self) -> float:
         """Return the second of training at which it is due; infinity if time does not matter."""
-        return self._last[2] + self._amount if self._unit == "second" else math.inf
+        return self.last[2] + self._amount if self._unit == "second" else math.inf

@@ -6,13 +6,15 @@ One `log` reaches all three, so that they cannot disagree.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from jade.entries import Entry
 from jade.progress import Progress
 from jade.record import Record
-from jade.summary import Metrics
+from jade.summary import Metrics, Series
 from jade.tracking.base import Tracker
 
 STATUS_SECONDS = 1.0
@@ -33,6 +35,19 @@ class Journal:
         self._tracker = tracker
         self._record = record
         self._status_written = 0.0
+        self._began = time.monotonic()
+        self._began_at = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return how much was written, safely on disk, and the metrics so far, as a checkpoint keeps them."""
+        self._record.sync()
+        series = {name: asdict(found) for name, found in self.metrics.series.items()}
+        return {"rows": self._record.rows, "runtime": self._record.runtime, "metrics": series}
+
+    def continue_from(self, state: Mapping[str, Any], iterations: int) -> None:
+        """Go on from what `state` gave; the rows are back at that point already."""
+        self.metrics.series = {name: Series(**found) for name, found in state["metrics"].items()}
+        self._began, self._began_at = time.monotonic(), iterations
 
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Log entries at a point of the training."""
@@ -56,8 +71,18 @@ class Journal:
             name: {"last": series.last, "best": series.best, "best_at": series.best_at}
             for name, series in self.metrics.series.items()
         }
-        self._record.update_status(status, iterations=iterations, epochs=epochs, metrics=values)
+        passed = time.monotonic() - self._began
+        facts = {"iterations": iterations, "epochs": epochs, "runtime": round(self._record.runtime, 3)}
+        if iterations > self._began_at and passed > 0:
+            facts["iterations_per_second"] = round((iterations - self._began_at) / passed, 3)
+        self._record.update_status(status, **facts, metrics=values)
 
     def keep(self, path: Path) -> None:
-        """Hand a file of the run's folder to the tracker."""
+        """Hand a file of the run's folder to the tracker, with the rows that were logged until then."""
         self._tracker.keep(path)
+        if self._record.metrics_path.exists():
+            self._tracker.keep(self._record.metrics_path)
+
+    def drop(self, path: Path) -> None:
+        """Tell the tracker that a file was deleted."""
+        self._tracker.drop(path)

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from dotenv import dotenv_values
 
-from jade import config, intervals, params, scalars
+from jade import config, params, scalars
 from jade.errors import ConfigError, JadeError, nearest, raise_all
-from jade.intervals import Interval
+from jade.schedule import SCHEDULE, schedule_of
 
 DEFAULT_SEED = 42
 DEFAULT_EPOCHS = 100
@@ -28,7 +28,24 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "--arch_impl": {"metavar": "FILE", "help": "Python file of the architectures"},
     "--epochs": {"metavar": "N", "help": f"passes over the training data (default {DEFAULT_EPOCHS})"},
     "--seed": {"metavar": "N", "help": f"seed of everything random (default {DEFAULT_SEED})"},
+    "--deterministic": {
+        "action": "store_true",
+        "help": "use only algorithms that give the same bits each time, also on a GPU",
+    },
     "--run_name": {"metavar": "NAME", "help": "name of the run, as W&B shows it"},
+    "--run_id": {
+        "metavar": "ID",
+        "help": "id of the run, which is also its folder's name (default: made up)",
+    },
+    "--resume": {
+        "metavar": "RUN",
+        "help": "continue a run: its folder, its id, or entity/project/id on W&B; auto: continue"
+        " --run_id if there is such a run, else start it",
+    },
+    "--code": {
+        "metavar": "{snapshot,current}",
+        "help": "code that a continued run uses where it has changed since (default: the run's snapshot)",
+    },
     "--device": {"help": "cpu, cuda, cuda:1, mps (default: DEVICE, else the best there is)"},
     "--experiments-root": {
         "metavar": "DIR",
@@ -47,6 +64,11 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "write a checkpoint that is kept (default 100 epochs)",
     },
     "--backup-every": {"metavar": "EVERY", "help": "replace the backup model.pt (default 10 minutes)"},
+    "--keep-checkpoints": {"metavar": "N", "help": "how many checkpoints are kept, or all (default all)"},
+    "--time-limit": {
+        "metavar": "TIME",
+        "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
+    },
     "--env-file": {"metavar": "FILE", "help": "environment variables to add (default .env, if there is one)"},
     "--check": {
         "action": "store_true",
@@ -57,12 +79,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "print each value of the configuration and its origin",
     },
 }
-# For each interval its default, and what a bare number counts.
-DEFAULT_EVERY = {
-    "log_loss_every": ("100 iterations", "iteration"),
-    "checkpoint_every": ("100 epochs", "epoch"),
-    "backup_every": ("10 minutes", "epoch"),
-}
+AUTO = "auto"
 _EPILOG = """\
 Any value of the three YAML files is set by its dotted key, typed as YAML:
   model.params.beta=0.1   --model.params.beta=0.1   --model.params.beta 0.1
@@ -79,14 +96,22 @@ class Options:
         files: YAML file of each section.
         top: `arch_impl`, `seed` and `epochs`, each with its origin.
         overrides: dotted key to typed value.
-        every: the intervals, by flag.
+        schedule: what was said about how often the run logs and saves and how long it may take, as it was
+            said.
+        resume: the run to continue, "auto", or None.
+        run_id: of the run, from the flag or the environment.
+        code: "snapshot" or "current".
         environ: the environment, `.env` included.
     """
 
     files: Mapping[str, Path]
     top: Mapping[str, tuple[Any, str]]
     overrides: Mapping[str, Any]
-    every: Mapping[str, Interval]
+    schedule: Mapping[str, str]
+    resume: str | None
+    run_id: str | None
+    run_id_from: str
+    code: str
     run_name: str | None
     device: str | None
     device_from: str
@@ -107,8 +132,9 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     given = vars(_parser().parse_args(flags))
     values = {name.replace("-", "_"): value for name, value in given.items()}
     environ = _environment(values["env_file"], environ)
+    resume, run_id = _resumed(values, environ, faults)
     missing = [f"--{name}" for name in NEEDED if not values[name]]
-    if missing:
+    if missing and not (resume and resume != AUTO):
         faults.append(
             ConfigError(
                 f"Not given: {', '.join(missing)}.",
@@ -125,23 +151,35 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
                 choices=("wandb", "local"),
             )
         )
-    every: dict[str, Interval] = {}
-    for name, (default, unit) in DEFAULT_EVERY.items():
-        text = default if values[name] is None else values[name]
-        try:
-            every[name] = intervals.parse(text, unit, f"--{name.replace('_', '-')}")
-        except ConfigError as fault:
-            faults.append(fault)
+    if values["code"] not in (None, "snapshot", "current"):
+        faults.append(
+            ConfigError(
+                f"There is no code {values['code']!r}.",
+                where="--code",
+                wanted=values["code"],
+                choices=("snapshot", "current"),
+            )
+        )
+    given = {name: values[name] for name in SCHEDULE if values[name] is not None}
+    try:
+        schedule_of(given)
+    except JadeError as fault:
+        faults.append(fault)
     raise_all(faults)
     return Options(
-        files={section: Path(values[f"{section}_conf"]) for section in config.SECTIONS},
+        files={section: Path(values[f"{section}_conf"] or "") for section in config.SECTIONS},
         top={
             "arch_impl": (values["arch_impl"], "--arch_impl"),
             "seed": _top(values["seed"], DEFAULT_SEED, "--seed"),
             "epochs": _top(values["epochs"], DEFAULT_EPOCHS, "--epochs"),
+            "deterministic": (True, "--deterministic") if values["deterministic"] else (False, "default"),
         },
         overrides=overrides,
-        every=every,
+        schedule=given,
+        resume=resume,
+        run_id=run_id,
+        run_id_from="--run_id" if values["run_id"] else "WANDB_RUN_ID",
+        code=values["code"] or "snapshot",
         run_name=values["run_name"],
         device=values["device"] or environ.get("DEVICE") or None,
         device_from="--device" if values["device"] else "environment variable DEVICE",
@@ -151,6 +189,37 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
         print_config=values["print_config"],
         environ=environ,
     )
+
+
+def _resumed(
+    values: Mapping[str, Any], environ: Mapping[str, str], faults: list[JadeError]
+) -> tuple[str | None, str | None]:
+    """Return the run to continue and the id of the run; note what does not go together."""
+    resume, run_id = values["resume"], values["run_id"] or environ.get("WANDB_RUN_ID") or None
+    if resume is None and environ.get("WANDB_SWEEP_ID") and environ.get("WANDB_RUN_ID"):
+        resume = AUTO  # a sweep hands out a trial that was preempted under its old id
+    if resume == AUTO and not run_id:
+        faults.append(
+            ConfigError(
+                "--resume auto has no run to look for.",
+                where="--resume",
+                hint="--run_id ID, or the variable WANDB_RUN_ID, names it: the same one each time.",
+            )
+        )
+    if resume and resume != AUTO:
+        surplus = [f"--{name}" for name in NEEDED if values[name]] + (
+            ["--run_id"] if values["run_id"] else []
+        )
+        if surplus:
+            faults.append(
+                ConfigError(
+                    f"{', '.join(surplus)} cannot be given with --resume RUN: the run has its own.",
+                    where="--resume",
+                    hint="Values are changed by their dotted keys, as model.params.lr=0.1;"
+                    " --code current uses the present code.",
+                )
+            )
+    return resume, run_id
 
 
 def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:
@@ -246,7 +315,9 @@ def _not_a_flag(token: str, spelled: Mapping[str, str]) -> ConfigError:
             where="command line",
             hint="An override is written key=value.",
         )
-    near = nearest(_folded(name), spelled)
+    wanted = _folded(name)
+    begun = [flag for flag in spelled if flag.startswith(wanted)]
+    near = begun[0] if begun else nearest(wanted, spelled)
     return ConfigError(
         f"There is no flag {name}.",
         where="command line",

@@ -48,11 +48,14 @@ class Plugins:
 
     Args:
         project: the folder that holds `modules/`.
+        snapshot: whether it is a run's copy of its code, which holds the architecture file, too.
     """
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, snapshot: bool = False) -> None:
         self.project = project.resolve()
-        self._started_in = Path.cwd()  # the user's code may change the folder
+        # The user's code may change the folder.
+        self._started_in = self.project if snapshot else Path.cwd()
+        self._outside = self.project / "outside" if snapshot else None
         self._indexed: dict[str, list[_File]] = {}
         _enter(self.project)
 
@@ -84,7 +87,16 @@ class Plugins:
 
     def located(self, path: Path) -> Path:
         """Return where an architecture file lies that was named from the folder the process started in."""
-        return self._started_in / path
+        if self._outside is None:
+            return self._started_in / path
+        # The copy has the project's files under their paths in it, however the file was named then.
+        parts = path.parts
+        tails = (
+            self.project.joinpath(*parts[first:])
+            for first in range(len(parts))
+            if parts[first] != path.anchor
+        )
+        return next((tail for tail in tails if tail.is_file()), self._outside / path.name)
 
     def source(self, kind: str, name: str) -> tuple[ast.ClassDef, Path] | None:
         """Return the definition of a class in the project's files as it is written, without importing it."""

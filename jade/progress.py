@@ -16,8 +16,11 @@ RUN_BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{
 class Progress(Protocol):
     """Shows how far a run is."""
 
-    def start_epoch(self, epoch: int, steps: int | None) -> None:
-        """Begin showing the pass number `epoch`, counted from 0, of `steps` batches (None: not known)."""
+    def start_epoch(self, epoch: int, steps: int | None, done: int = 0) -> None:
+        """Begin showing the pass number `epoch`, counted from 0, of `steps` batches (None: not known).
+
+        `done` of them were used before the run was continued.
+        """
 
     def step(self) -> None:
         """Count one training step."""
@@ -48,8 +51,9 @@ class Lines:
         self._stream = stream
         self._values: dict[str, float] = {}
         self._began = time.monotonic()
+        self._first: int | None = None
 
-    def start_epoch(self, epoch: int, steps: int | None) -> None:
+    def start_epoch(self, epoch: int, steps: int | None, done: int = 0) -> None:
         """Do nothing."""
 
     def step(self) -> None:
@@ -62,7 +66,10 @@ class Lines:
     def end_epoch(self, epochs: int) -> None:
         """Write the line of one epoch, with the values that are new since the last one."""
         passed = time.monotonic() - self._began
-        left = f", {passed / epochs * (self._epochs - epochs):.0f} s left" if epochs else ""
+        if self._first is None:
+            self._first, self._began = epochs, time.monotonic()  # of this process: a run may be continued
+        done = epochs - self._first
+        left = f", {passed / done * (self._epochs - epochs):.0f} s left" if done else ""
         values = "  ".join(f"{name} {value:.4g}" for name, value in self._values.items())
         self._values.clear()
         width = len(str(self._epochs))
@@ -87,13 +94,15 @@ class Bars:
             desc="epoch 1", unit="it", file=stream, dynamic_ncols=True, position=1, leave=False
         )
         self._values: dict[str, float] = {}
+        self._begun = False
         self._steps = 0  # not shown yet: the bar is asked at most ten times a second
         self._next = 0.0
 
-    def start_epoch(self, epoch: int, steps: int | None) -> None:
+    def start_epoch(self, epoch: int, steps: int | None, done: int = 0) -> None:
         """Empty the lower bar."""
         self._steps = 0
         self._epoch.reset(total=steps)
+        self._epoch.update(done)
         self._epoch.set_description(f"epoch {epoch + 1}", refresh=False)
 
     def step(self) -> None:
@@ -111,6 +120,9 @@ class Bars:
 
     def end_epoch(self, epochs: int) -> None:
         """Move the upper bar."""
+        if not self._begun:
+            self._begun = True
+            self._run.initial = epochs  # passes of an earlier process say nothing about the time that is left
         self._run.n = epochs
         self._run.refresh()
 

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -31,6 +32,7 @@ LONGEST_NAME = 200  # bytes
 SMALLEST_SIDE = 64  # pixels: below that an image is enlarged in the file
 IMAGES_IN_A_ROW = 8
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_log = logging.getLogger(__name__)
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -45,19 +47,27 @@ class Record:
     Args:
         root: the experiments folder; `create` makes it if it is not there.
         run_id: name of the run's own folder; a fresh one if None.
+        id_from: where the id was given, for errors.
+
+    Attributes:
+        rows: how many rows `metrics.jsonl` has.
+        was_there: whether the folder is that of a run that goes on; set by who found it.
     """
 
-    def __init__(self, root: Path, run_id: str | None = None) -> None:
+    def __init__(self, root: Path, run_id: str | None = None, id_from: str = "WANDB_RUN_ID") -> None:
         if run_id is not None and not _RUN_ID.fullmatch(run_id):
             raise ConfigError(
-                f"{run_id!r} is no run id; it has letters, digits, '-' and '_' only.", where="WANDB_RUN_ID"
+                f"{run_id!r} is no run id; it has letters, digits, '-' and '_' only.", where=id_from
             )
+        self._id_from = id_from
         self.run_id = run_id or new_run_id()
         self._root = root.absolute()  # the user's code may change the folder
         self.directory = self._root / self.run_id
         self._began = time.time()
-        self._rows = 0
+        self.rows = 0
         self._status: dict[str, Any] = {}
+        self._made_root = False
+        self.was_there = False
 
     def create(self) -> None:
         """Make the folder.
@@ -72,15 +82,114 @@ class Record:
             self.directory.mkdir()
         except FileExistsError:
             if root.is_dir():
-                problem, where = f"There is a run {self.run_id!r} in {root} already.", "WANDB_RUN_ID"
+                problem, where = f"There is a run {self.run_id!r} in {root} already.", self._id_from
+                hint = "--resume auto continues it."
             else:
-                problem, where = f"{root} is no folder.", "--experiments-root"
-            raise CheckpointError(problem, where=where) from None
+                problem, where, hint = f"{root} is no folder.", "--experiments-root", None
+            raise CheckpointError(problem, where=where, hint=hint) from None
         except OSError as error:
             raise CheckpointError(
                 f"The run's folder {self.directory} cannot be made: {error.strerror}.",
                 where="--experiments-root",
             ) from None
+
+    @property
+    def metrics_path(self) -> Path:
+        """The file of the rows."""
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def runtime(self) -> float:
+        """Seconds that the run has taken so far, without those between two of its processes."""
+        return time.time() - self._began
+
+    def start_over(self) -> None:
+        """Empty a folder whose run left nothing to continue from; damaged checkpoints get other names.
+
+        Raises:
+            CheckpointError: if the folder cannot be written.
+        """
+        with self._guarded("status.json"):
+            for path in sorted(self.directory.glob("*.pt")):
+                path.replace(path.with_name(f"{path.name}.damaged"))
+            for name in ("metrics.jsonl", "status.json", "config.yml", "environment.json", "git.diff"):
+                (self.directory / name).unlink(missing_ok=True)
+            for name in ("media", "yaml", "code"):
+                shutil.rmtree(self.directory / name, ignore_errors=True)
+
+    def continue_from(self, rows: int, runtime: float) -> list[dict[str, Any]]:
+        """Go on after the first `rows` rows, and return them; what was logged after them is cut off.
+
+        Args:
+            rows: how many there were.
+            runtime: seconds that the run had taken then.
+
+        Raises:
+            CheckpointError: if the file cannot be written.
+        """
+        self._status = _json_of(self.directory / "status.json")
+        self._began = time.time() - runtime
+        self.rows = rows
+        lines = _whole_lines(self.metrics_path)
+        kept = [row for line in lines[:rows] if (row := _row_of(line)) is not None]
+        if len(kept) < rows:
+            _log.warning(
+                "%s holds %d of the %d rows that were logged before the checkpoint.",
+                self.metrics_path,
+                len(kept),
+                rows,
+            )
+        if self.metrics_path.exists():
+            self._write("metrics.jsonl", "".join(f"{line}\n" for line in lines[:rows]))
+        needed = {name for row in kept for name in row.get("files", {}).values()}
+        for row in map(_row_of, lines[rows:]):
+            for name in set((row or {}).get("files", {}).values()) - needed:
+                with contextlib.suppress(OSError, ValueError):
+                    self.media_file(name).unlink()
+        return kept
+
+    def media_file(self, name: str) -> Path:
+        """Return the path of a file that a row names.
+
+        Raises:
+            ValueError: if it is not among the run's own: rows may have come from elsewhere.
+        """
+        path = self.directory / name
+        if ".." in Path(name).parts or not path.is_relative_to(self.directory / "media"):
+            raise ValueError(name)
+        return path
+
+    def sync(self) -> None:
+        """Have every row on disk, as a checkpoint that counts them will be."""
+        if self.metrics_path.exists():
+            with self._guarded("metrics.jsonl") as path, path.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def update_environment(self, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Change facts of `environment.json`, which says how the run was begun."""
+        known = _json_of(self.directory / "environment.json") | facts
+        self._write("environment.json", json.dumps(known, indent=2))
+
+    def interrupted(self, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
+        """Add to the status where, when and how the run was continued."""
+        known = self._status.get("interruptions", [])
+        self._status["interruptions"] = [*known, {"continued": round(time.time(), 3), **facts}]
+
+    def describe_config(self, config: Config) -> None:
+        """Write every value as it is used."""
+        self._write("config.yml", scalars.dump(dict(config.values)))
+
+    def copy_code(self, project: Path, architecture: Path | None = None) -> list[str]:
+        """Copy the code that is in use; return the files that were left out, with reasons.
+
+        Code that was copied before is kept as `code.previous/`.
+        """
+        with self._guarded("code") as path:
+            if path.exists():
+                previous = path.with_name("code.previous")
+                shutil.rmtree(previous, ignore_errors=True)
+                path.rename(previous)
+            return snapshot.copy_code(project, path, architecture)
 
     def describe(
         self,
@@ -91,7 +200,6 @@ class Record:
         architecture: Path | None = None,
     ) -> list[str]:
         """Write what says what this run is; return the code files that were left out, with reasons."""
-        self._write("config.yml", scalars.dump(dict(config.values)))
         for section, text in config.texts.items():
             self._write(f"yaml/{section}.yml", text)
         commit, diff = snapshot.git_state(project)
@@ -99,8 +207,10 @@ class Record:
             self._write("git.diff", diff)
         known = {**snapshot.environment(command), **facts, "git_commit": commit}
         self._write("environment.json", json.dumps(known, indent=2))
-        with self._guarded("code") as path:
-            return snapshot.copy_code(project, path, architecture)
+        left_out = self.copy_code(project, architecture)
+        # Last, for a folder that has it has everything that a run is continued from.
+        self.describe_config(config)
+        return left_out
 
     def files(self) -> list[Path]:
         """Return the files that describe the run, sorted."""
@@ -123,13 +233,13 @@ class Record:
                 continue
             files[entry.name] = self._media(entry, iterations)
         now = time.time()
-        row: dict[str, Any] = {"row": self._rows, "iterations": iterations, "epochs": epochs}
+        row: dict[str, Any] = {"row": self.rows, "iterations": iterations, "epochs": epochs}
         row |= {"time": round(now, 3), "runtime": round(now - self._began, 3), "metrics": values}
         if files:
             row["files"] = {name: str(path.relative_to(self.directory)) for name, path in files.items()}
         with self._guarded("metrics.jsonl") as path, path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        self._rows += 1
+        self.rows += 1
         return files
 
     def update_status(self, status: str, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -161,6 +271,29 @@ class Record:
 
     def _guarded(self, name: str) -> _Guarded:
         return _Guarded(self.directory / name)
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file that were written to their end."""
+    if not path.exists():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+
+
+def _row_of(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _folder_name(name: str) -> str:

@@ -50,6 +50,29 @@ def copy_code(project: Path, into: Path, architecture: Path | None = None) -> li
     return left_out
 
 
+def differences(copied: Path, project: Path, architecture: Path | None = None) -> list[str]:
+    """Return the files of a copy whose originals are other ones now, or gone, relative to it and sorted.
+
+    Args:
+        copied: what `copy_code` wrote.
+        project: the project's folder now.
+        architecture: the architecture file, where it lies outside of the project.
+    """
+    found: list[str] = []
+    for path in sorted(path for path in copied.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        relative = path.relative_to(copied)
+        original = project / relative
+        if relative.parts[0] == "outside" and not original.exists() and architecture is not None:
+            original = architecture
+        try:
+            same = original.read_bytes() == path.read_bytes()
+        except OSError:
+            same = False
+        if not same:
+            found.append(str(relative))
+    return found
+
+
 def _imported_files(project: Path) -> Iterator[Path]:
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def text(metrics: Metrics, status: str, directory: Path, way: str | None) -> str
         for name, last, best, at in rows
     ]
     lines = [f"The run has {status}.", *(table if metrics.series else []), f"folder  {directory}"]
+    if status == "stopped":
+        lines.append(f"go on   python train.py --resume {shlex.quote(str(directory))}")
     if way:
         lines.append(f"{'upload' if way.startswith('wandb ') else 'W&B   '}  {way}")
     return "\n".join(lines)

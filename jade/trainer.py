@@ -13,8 +13,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from jade.batches import length_of, several_in
 from jade.calls import place_of
 from jade.errors import ContractError, JadeError, nearest
+from jade.signals import Stop
+from jade.state import Storing
 
 # A loss that is logged every few hours must not keep a tensor for each step until then.
 LOSSES_KEPT = 1000
@@ -30,7 +33,7 @@ class ArchitectureSource(Protocol):
         """Return the instance of `name`, given `params`."""
 
 
-class Trainer(nn.Module):
+class Trainer(Storing, nn.Module):
     """A training algorithm: which networks it needs, which loader, and what one step does.
 
     Write a subclass into `modules/models/`, name it in the model file, and define `initialize` and
@@ -59,6 +62,7 @@ class Trainer(nn.Module):
         self._stored: list[str] = []
         self._losses: dict[str, _RunningMean] = {}
         self.has_ended = False
+        self._jade_stop = Stop()
         self.taken_names: frozenset[str] = frozenset()  # names that a loss item may not have
 
     # What a user overrides.
@@ -78,7 +82,10 @@ class Trainer(nn.Module):
         raise ContractError(f"{type(self).__name__} defines no train_step(self, data).")
 
     def on_start(self) -> None:
-        """Override. Called once, after `initialize` and before the first step."""
+        """Override. Called once in every process, after `initialize` and before the first step.
+
+        A run that is continued is another process: what is stored has its old state only after this.
+        """
 
     def on_iteration_end(self) -> None:
         """Override. Called after each training step; there is no need to count `iterations`."""
@@ -98,20 +105,6 @@ class Trainer(nn.Module):
         """
         instance = self._architecture.create(name, params)
         return instance.to(self.get_device()) if isinstance(instance, nn.Module) else instance
-
-    def add_attribute_to_store(self, name: str) -> None:
-        """Make `self.<name>` part of every checkpoint.
-
-        Networks, optimizers and whatever else has a `state_dict` are stored by it; tensors, numbers, text
-        and lists or dictionaries of these as they are.
-        """
-        if not isinstance(name, str):
-            raise ContractError(
-                f"add_attribute_to_store takes the name of an attribute; {type(name).__name__} was given.",
-                hint="self.add_attribute_to_store('encoder')",
-            )
-        if name not in self._stored:
-            self._stored.append(name)
 
     def add_loss_item(self, name: str, value: float | torch.Tensor) -> None:
         """Add one value to the running mean of `name`, which is logged every `--log-loss-every` iterations.
@@ -167,15 +160,19 @@ class Trainer(nn.Module):
 
     # What JADE asks.
 
-    @property
-    def stored(self) -> dict[str, Any]:
-        """The attributes to store, by name."""
-        return {name: getattr(self, name) for name in self._stored}
-
     def take_losses(self) -> dict[str, float]:
         """Return the mean of each loss item since the last call, and start anew."""
         losses, self._losses = self._losses, {}
         return {name: mean.read() for name, mean in losses.items()}
+
+    @property
+    def waiting_losses(self) -> dict[str, list[float]]:
+        """Sum and number of the values of each loss item since they were taken last; can be set."""
+        return {name: mean.sum_and_count() for name, mean in self._losses.items()}
+
+    @waiting_losses.setter
+    def waiting_losses(self, found: Mapping[str, list[float]]) -> None:
+        self._losses = {name: _RunningMean(*pair) for name, pair in found.items()}
 
     def faults(self) -> Iterator[JadeError]:
         """Yield what `initialize` should have done and did not."""
@@ -201,32 +198,13 @@ class Trainer(nn.Module):
                 )
 
     def _loader_faults(self, name: str, where: str) -> Iterator[JadeError]:
-        hint = "self.train_loader = DataLoader(self.datasets['train'], batch_size=…, shuffle=True)"
         loader = getattr(self, "train_loader", None)
-        if loader is None:
-            yield ContractError(f"{name} sets no train_loader in initialize.", where=where, hint=hint)
-        elif isinstance(loader, Dataset) or not hasattr(loader, "__iter__"):
-            yield ContractError(
-                f"The train_loader of {name} is a {type(loader).__name__}, which gives no batches.",
-                where=where,
-                hint=hint,
-            )
-        elif hasattr(loader, "__len__") and length_of(loader) == 0:
-            yield ContractError(
-                f"The train_loader of {name} has no batches.",
-                where=where,
-                hint="Is the dataset empty, or drop_last set with fewer items than batch_size?",
-            )
-
-    def not_stored(self) -> list[str]:
-        """Return the attributes that learn, networks and optimizers, but are in no checkpoint."""
-        learning = [
-            name
-            for name, value in [*vars(self).items(), *self._modules.items()]
-            if isinstance(value, torch.optim.Optimizer)
-            or (isinstance(value, nn.Module) and any(p.requires_grad for p in value.parameters()))
-        ]
-        return sorted(set(learning) - set(self._stored))
+        several = several_in(loader) if loader is not None else None
+        if several == {}:
+            yield ContractError(f"The train_loader of {name} holds no loaders.", where=where)
+        for key, part in (several or {None: loader}).items():
+            what = "train_loader" if several is None else f"train_loader[{key!r}]"
+            yield from _faults_of_one(part, what, name, where)
 
     def _own_names(self) -> list[str]:
         return [*vars(self), *self._modules, *self._parameters, *self._buffers]
@@ -265,6 +243,37 @@ class Trainer(nn.Module):
                 yield from _modules_in(value)
 
 
+class _Nothing:
+    """An architecture file without classes."""
+
+    def create(self, name: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - never called
+        raise KeyError(name)
+
+
+# What every trainer has before its user adds to it, and the loader, which has its own way to be continued.
+OWN_NAMES = frozenset(
+    {*vars(Trainer(datasets={}, architecture=_Nothing(), device=torch.device("cpu"))), "train_loader"}
+)
+
+
+def _faults_of_one(loader: Any, what: str, name: str, where: str) -> Iterator[JadeError]:  # noqa: ANN401
+    hint = "self.train_loader = DataLoader(self.datasets['train'], batch_size=…, shuffle=True)"
+    if loader is None:
+        yield ContractError(f"{name} sets no {what} in initialize.", where=where, hint=hint)
+    elif isinstance(loader, Dataset) or not hasattr(loader, "__iter__"):
+        yield ContractError(
+            f"The {what} of {name} is a {type(loader).__name__}, which gives no batches.",
+            where=where,
+            hint=hint,
+        )
+    elif hasattr(loader, "__len__") and length_of(loader) == 0:
+        yield ContractError(
+            f"The {what} of {name} has no batches.",
+            where=where,
+            hint="Is the dataset empty, or drop_last set with fewer items than batch_size?",
+        )
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, float | numbers.Real)
 
@@ -279,31 +288,28 @@ def _modules_in(value: object) -> Iterator[nn.Module]:
             yield from _modules_in(item)
 
 
-def length_of(loader: Any) -> int | None:  # noqa: ANN401 - any iterable of batches
-    """Return how many batches a loader gives, or None if it does not know."""
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):  # as a DataLoader over an iterable dataset does
-        return None
-
-
 class _RunningMean:
     """A mean whose values stay on their device until it is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: float = 0.0, count: float = 0) -> None:
         self.waiting: list[Any] = []
-        self._sum = 0.0
-        self._count = 0
+        self._sum = total
+        self._count = int(count)
 
     def read(self) -> float:
         self.collect()
         return self._sum / self._count
 
+    def sum_and_count(self) -> list[float]:
+        self.collect()
+        return [self._sum, self._count]
+
     def collect(self) -> None:
         tensors = [value for value in self.waiting if isinstance(value, torch.Tensor)]
-        plain = [float(value) for value in self.waiting if not isinstance(value, torch.Tensor)]
         # One transfer for all of them: an .item() for each would make the device wait each time.
-        read = torch.stack(tensors).cpu().tolist() if tensors else []
-        self._sum += sum(plain) + sum(read)
+        read = iter(torch.stack(tensors).cpu().tolist() if tensors else ())
+        # One after the other, so that the sum does not depend on when it was collected in between.
+        for value in self.waiting:
+            self._sum += next(read) if isinstance(value, torch.Tensor) else float(value)
         self._count += len(self.waiting)
         self.waiting.clear()

@@ -9,25 +9,27 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "scalars"],
+    0: ["errors", "generators", "scalars", "signals"],
     1: [
-        "calls", "devices", "entries", "imports", "intervals", "params", "progress", "seeding", "signals",
-        "snapshot", "summary", "yaml_file",
+        "calls", "checkpoint", "devices", "entries", "imports", "intervals", "lock", "params", "progress",
+        "seeding", "snapshot", "summary", "yaml_file",
     ],
-    2: ["config", "plugins", "trainer", "tracking.base"],
-    3: ["options", "build", "checkpoint", "eval", "record"],
-    4: ["journal", "tracking.local", "tracking.wandb_run"],
-    5: ["loop"],
-    6: ["experiment"],
-    7: ["cli"],
-    8: ["commands.train", "commands.new"],
-    9: ["__main__"],
+    2: ["config", "plugins", "schedule", "state", "tracking.base", "workers"],
+    3: ["batches", "options", "build", "record", "unstored"],
+    4: ["journal", "resume", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
+    5: ["eval"],
+    6: ["loop"],
+    7: ["assembly"],
+    8: ["experiment"],
+    9: ["cli"],
+    10: ["commands.train", "commands.new"],
+    11: ["__main__"],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
 UNRANKED = {"", "tracking", "commands"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}}
+FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
 CAPABILITIES = ("server", "slurm", "analysis", "recipes", "job_batches")
 
 

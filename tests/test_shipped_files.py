@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jade import config, experiment, options
+from jade import assembly, config, options, schedule
 from jade.eval import DatasetEvaluation, Evaluation
 from jade.plugins import Plugins
+from jade.state import Storing
 from jade.trainer import Trainer
 from tests.conftest import MNIST, REPOSITORY
 
@@ -69,7 +70,7 @@ def test_each_shipped_job_can_be_built(job, monkeypatch):
 
     accepted = composed(flags(job), {"DATA_ROOT": "datasets"})
 
-    experiment.verify(accepted, Plugins(REPOSITORY))
+    assembly.verify(accepted, Plugins(REPOSITORY))
 
 
 DIGITS_JOBS = [job for job in JOBS if "digits_valid" in job["--data_conf"]]
@@ -217,7 +218,7 @@ NOT_RUN = {
 
 def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, command, tmp_path):
     shell, seen, run = blocks("shell"), set(), 0
-    assert len(shell) == 11
+    assert len(shell) == 14
     for body in shell:
         assert command("bash", "-n", "-c", body).returncode == 0
         reason = next((start for start in NOT_RUN if body.startswith(start)), None)
@@ -232,10 +233,11 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
         run += 1
 
     assert seen == set(NOT_RUN)
-    assert run == 3
+    assert run == 6
     runs = list(tutorial.glob("experiments/*/model.pt"))
-    assert len(runs) == 1
-    shown = command(sys.executable, "read_checkpoint.py", runs[0], folder=tutorial)
+    (first,) = [path for path in runs if not path.parent.name.startswith("spirals")]
+    assert len(runs) == 3
+    shown = command(sys.executable, "read_checkpoint.py", first, folder=tutorial)
     assert shown.stdout == "720 30 ['decoder', 'encoder', 'opt']\n"
 
 
@@ -251,7 +253,7 @@ def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
     )  # fmt: skip
     sweep = yaml.safe_load(files["sweeps/beta.yml"])
     config.override(accepted, {key: sample(node) for key, node in sweep["parameters"].items()}, "sweep")
-    experiment.verify(accepted, Plugins(tutorial))
+    assembly.verify(accepted, Plugins(tutorial))
 
     assert accepted.values["model"]["params"]["lr"] == 0.001
     assert accepted.values["data"]["train"]["params"]["root"] == "d"
@@ -281,7 +283,7 @@ def test_the_defaults_in_the_readme_are_those_of_the_command_line():
 
     assert listed["--epochs"] == str(options.DEFAULT_EPOCHS)
     assert listed["--seed"] == str(options.DEFAULT_SEED)
-    for name, (default, _) in options.DEFAULT_EVERY.items():
+    for name, (default, _) in schedule.DEFAULT_EVERY.items():
         assert listed[f"--{name.replace('_', '-')}"] == default
 
 
@@ -291,8 +293,9 @@ def test_the_list_of_extension_points_has_every_public_method_with_its_signature
     section = text.split(f"## `{cls.__module__}.{cls.__name__}`")[1].split("\n## ")[0]
     listed = dict(re.findall(r"^\| `(\w+)(\(.*?\))`", section, re.MULTILINE))
 
-    own = {name: f for name, f in vars(cls).items() if inspect.isfunction(f) and not name.startswith("_")}
-    for_jade = {"take_losses", "faults", "not_stored", "train", "all_modules"}
+    members = {**vars(Storing), **vars(cls)} if cls is not DatasetEvaluation else vars(cls)
+    own = {name: f for name, f in members.items() if inspect.isfunction(f) and not name.startswith("_")}
+    for_jade = {"take_losses", "faults", "train", "all_modules"}
     inherited = {"initialize", "evaluate"} if cls is DatasetEvaluation else set()
     assert set(listed) == set(own) - for_jade - inherited
     for name, written in listed.items():

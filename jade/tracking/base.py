@@ -33,8 +33,15 @@ class Tracker(Protocol):
     def changes_params(self) -> bool:
         """Whether `start` will return other params than it is given, as under a sweep."""
 
-    def start(self, flat: Mapping[str, Any]) -> dict[str, Any]:
+    def start(
+        self, flat: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """Open the run and return the params it is to use: `flat`, or what a sweep made of it.
+
+        Args:
+            flat: the params.
+            earlier: for a run that is continued, the rows of `metrics.jsonl`; those that the tracker has
+                not are given to it.
 
         Raises:
             TrackingError: if the run cannot be opened; nothing of it remains then.
@@ -46,7 +53,16 @@ class Tracker(Protocol):
     def keep(self, path: Path) -> None:
         """Make a file of the run's folder part of the run, again each time it was replaced."""
 
-    def finish(self, status: str) -> None:
+    def drop(self, path: Path) -> None:
+        """Forget a file that was kept and is deleted now."""
+
+    def mark_preempting(self) -> None:
+        """Say that the run stops for a while and is to be started again."""
+
+    def was_stopped(self) -> bool:
+        """Say whether it was the tracker's server that wants the run to stop."""
+
+    def finish(self, status: str, exit_code: int) -> None:
         """Close the run as "finished", "stopped" or "failed"; a second call does nothing."""
 
     def way_to_it(self) -> str | None:

@@ -35,7 +35,9 @@ class LocalTracker:
         """False: there is nobody to change them."""
         return False
 
-    def start(self, flat: Mapping[str, Any]) -> dict[str, Any]:
+    def start(
+        self, flat: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """Return `flat` as it is."""
         return dict(flat)
 
@@ -46,7 +48,17 @@ class LocalTracker:
     def keep(self, path: Path) -> None:
         """Do nothing: the file is where it belongs."""
 
-    def finish(self, status: str) -> None:
+    def drop(self, path: Path) -> None:
+        """Do nothing: the file is deleted already."""
+
+    def mark_preempting(self) -> None:
+        """Do nothing: there is nobody to tell."""
+
+    def was_stopped(self) -> bool:
+        """Return False: there is no server."""
+        return False
+
+    def finish(self, status: str, exit_code: int) -> None:
         """Do nothing: the status is in the folder already."""
 
     def way_to_it(self) -> str | None:

@@ -7,6 +7,9 @@ only wandb had.
 from __future__ import annotations
 
 import contextlib
+import csv
+import itertools
+import json
 import logging
 import netrc
 import shlex
@@ -16,6 +19,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import wandb
+from wandb.proto import wandb_internal_pb2 as pb
 
 from jade.entries import Entry
 from jade.errors import TrackingError
@@ -24,7 +28,8 @@ from jade.record import Record
 DEFAULT_PROJECT = "jade"
 INIT_SECONDS = 30.0
 MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
-_EXIT_CODES = {"finished": 0, "stopped": 0, "failed": 1}
+UNCONNECTED = ("offline", "dryrun", "disabled")
+STATUS_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +41,19 @@ class WandbTracker:
         record: the run's folder.
         environ: `WANDB_MODE`, `WANDB_USER`, `WANDB_PROJECT` and the rest of wandb's own variables.
         run_name: as it is shown on W&B; wandb makes one up if None.
+        on_stop: called, from another thread, when W&B's server wants the run to stop.
     """
 
-    def __init__(self, record: Record, environ: Mapping[str, str], run_name: str | None = None) -> None:
+    def __init__(
+        self,
+        record: Record,
+        environ: Mapping[str, str],
+        run_name: str | None = None,
+        on_stop: Callable[[], None] | None = None,
+    ) -> None:
         self._record = record
+        self._on_stop = on_stop
+        self._held = -1  # number of the last row that W&B has
         self._environ = environ
         self._name = run_name
         self._run: wandb.Run | None = None
@@ -60,12 +74,19 @@ class WandbTracker:
         """Whether an agent of a sweep started this process."""
         return bool(self._environ.get("WANDB_SWEEP_ID"))
 
-    def start(self, flat: Mapping[str, Any]) -> dict[str, Any]:
+    def start(
+        self, flat: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """Open the run on W&B and return its config, in which a sweep's values have won.
+
+        A run that is continued offline gets a second folder of wandb's with the same id, and uploading both
+        could overwrite history: the rows of before are written into the new one, and the older one is put
+        aside.
 
         Raises:
             TrackingError: if the server cannot be reached or refuses the key.
         """
+        before, on_stop = set(self._offline_folders()), self._on_stop
         try:
             mode = self._mode()
             self._run = wandb.init(
@@ -78,25 +99,70 @@ class WandbTracker:
                 # must receive dotted leaves.
                 config=dict(flat),
                 mode=mode,  # type: ignore[arg-type]
+                resume="allow" if earlier is not None and mode not in UNCONNECTED else None,
                 dir=self._environ.get("WANDB_DIR") or str(self.directory),
                 settings=wandb.Settings(
-                    quiet=True, silent=mode == "offline", init_timeout=INIT_SECONDS, save_code=False
+                    quiet=True,
+                    silent=mode == "offline",
+                    init_timeout=INIT_SECONDS,
+                    save_code=False,
+                    # A function of its own, for wandb copies its settings deeply, and what a method belongs
+                    # to.
+                    stop_fn=(lambda: on_stop()) if on_stop else None,
                 ),
             )
         except (wandb.errors.Error, ValueError, RuntimeError) as error:
             raise _not_started(error, self._environ) from error
         self._way = _way_to(self._run)
+        self._files = Path(self._run.settings.files_dir)  # once: wandb copies its settings each time
         # Several rows may be of one iteration, and some of an earlier one; W&B's own step cannot go back.
         self._run.define_metric("iterations", hidden=True)
+        self._run.define_metric("row", hidden=True)
         self._run.define_metric("*", step_metric="iterations")
+        if earlier is not None:
+            self._held = _last_row(self._run)
+            for row in earlier:
+                self._send_earlier(row)
+            self._put_aside(before)
         return {key: value for key, value in dict(self._run.config).items() if key != "_wandb"}
 
-    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
-        """Append a row on disk, then hand the same row to W&B."""
-        files = self._record.log(entries, iterations, epochs)
-        if self._run is None:
+    def _send_earlier(self, row: Mapping[str, Any]) -> None:
+        if self._run is None or row["row"] <= self._held:
             return
-        row: dict[str, Any] = {"iterations": iterations, "epochs": epochs}
+        values = {
+            "row": row["row"],
+            "iterations": row["iterations"],
+            "epochs": row["epochs"],
+            **row["metrics"],
+        }
+        for name, path in row.get("files", {}).items():
+            with contextlib.suppress(OSError, ValueError):  # a picture that somebody deleted
+                values[name] = _from_file(self._record.media_file(path))
+        self._run.log(values)
+
+    def _offline_folders(self) -> list[Path]:
+        root = Path(self._environ.get("WANDB_DIR") or self.directory) / "wandb"
+        names = (f"offline-run-*-{self.run_id}", f"offline-run-*-{self.run_id}-[0-9]*")
+        return sorted(folder for name in names for folder in root.glob(name))
+
+    def _put_aside(self, folders: set[Path]) -> None:
+        if self._run is None or not self._run.offline:
+            return
+        for folder in sorted(folders - {Path(self._run.dir).parent}):
+            aside = folder.parent / "replaced"
+            with contextlib.suppress(OSError):
+                aside.mkdir(exist_ok=True)
+                endings = itertools.chain([""], (f".{number}" for number in itertools.count(1)))
+                names = (f"{folder.name}{ending}" for ending in endings)
+                folder.rename(next(aside / name for name in names if not (aside / name).exists()))
+
+    def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
+        """Append a row on disk, then hand the same row to W&B, unless it has the row of that number."""
+        number = self._record.rows
+        files = self._record.log(entries, iterations, epochs)
+        if self._run is None or number <= self._held:
+            return
+        row: dict[str, Any] = {"row": number, "iterations": iterations, "epochs": epochs}
         for entry in entries:
             # The drawn file, not the figure: wandb would draw it again, and needs pyplot to do so.
             value = str(files[entry.name]) if entry.kind == "figure" else entry.value
@@ -106,14 +172,37 @@ class WandbTracker:
     def keep(self, path: Path) -> None:
         """Hand a file to W&B; to be called again when it was replaced, for wandb uploads it as it is now."""
         if self._run is not None:
-            _link(path, Path(self._run.settings.files_dir) / path.relative_to(self.directory))
+            _link(path, self._files / path.relative_to(self.directory))
             self._run.save(str(path), base_path=str(self.directory), policy="now", glob=False)
 
-    def finish(self, status: str) -> None:
-        """Close the run on W&B; "failed" is shown as failed there."""
+    def drop(self, path: Path) -> None:
+        """Take a deleted file out of what wandb is going to upload."""
+        if self._run is not None:
+            with contextlib.suppress(OSError):
+                (self._files / path.relative_to(self.directory)).unlink()
+
+    def mark_preempting(self) -> None:
+        """Tell W&B that the run stops for a while: its sweep hands it out again."""
+        if self._run is not None:
+            self._run.mark_preempting()
+
+    def was_stopped(self) -> bool:
+        """Ask whether W&B's server wants the run to stop; the agent of a sweep then sends a SIGTERM first."""
+        if self._run is None or self._run.offline or self._run.disabled:
+            return False
+        try:
+            # wandb itself asks every 15 seconds, and has no public way to ask at once.
+            request = pb.Record(request=pb.Request(stop_status=pb.StopStatusRequest()))  # type: ignore[attr-defined]
+            result = self._run._interface._deliver(request).wait_or(timeout=STATUS_SECONDS)  # type: ignore[union-attr]
+            return bool(result.response.stop_status_response.run_should_stop)
+        except Exception:  # noqa: BLE001 - whatever a later wandb makes of it, the run has to end well
+            return False
+
+    def finish(self, status: str, exit_code: int) -> None:
+        """Close the run on W&B, which shows one that ends with another code than 0 as failed or preempted."""
         run, self._run = self._run, None
         if run is not None:
-            run.finish(exit_code=_EXIT_CODES[status])
+            run.finish(exit_code=1 if status == "failed" else exit_code)
 
     def way_to_it(self) -> str | None:
         """Return the run's address, or how to upload it."""
@@ -137,6 +226,12 @@ class WandbTracker:
             " `wandb sync` line below the summary. (WANDB_MODE=offline hides this line.)"
         )
         return "offline"
+
+
+def is_online(environ: Mapping[str, str]) -> bool:
+    """Say whether a run started now would be logged to a server."""
+    wanted = environ.get("WANDB_MODE")
+    return wanted not in UNCONNECTED if wanted else _has_credentials(environ)
 
 
 def _link(path: Path, target: Path) -> None:
@@ -193,6 +288,41 @@ _FOR_WANDB: dict[str, Callable[[Any], Any]] = {
     "table": lambda table: wandb.Table(columns=table[0], data=table[1], allow_mixed_types=True),
     "text": lambda text: text,
 }
+
+
+def _last_row(run: wandb.Run) -> int:
+    """Return the number of the last row that W&B has of a run, -1 if it has none."""
+    if run.offline or run.disabled:
+        return -1
+    number = run.summary.get("row")  # type: ignore[no-untyped-call]
+    return number if isinstance(number, int) else -1
+
+
+def _from_file(path: Path) -> Any:  # noqa: ANN401 - what wandb takes
+    """Return what was written to `media/` as wandb takes it."""
+    if path.suffix == ".png":
+        return wandb.Image(str(path))
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            columns, *rows = csv.reader(file)
+        return wandb.Table(
+            columns=list(columns),
+            data=[[_cell(cell) for cell in row] for row in rows],
+            allow_mixed_types=True,
+        )
+    if path.suffix == ".json":
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return wandb.Histogram(np_histogram=(known["counts"], known["edges"]))
+    return path.read_text(encoding="utf-8")
+
+
+def _cell(text: str) -> object:
+    if not text:
+        return None
+    try:
+        return float(text) if "." in text or "e" in text else int(text)
+    except ValueError:
+        return text
 
 
 def _not_finite(values: Any) -> Any:  # noqa: ANN401 - numpy arrays

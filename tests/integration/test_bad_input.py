@@ -99,6 +99,9 @@ BROKEN = {
     "interval with a wrong unit": (EVAL, "evaluate_every: 10", "evaluate_every: 10 epcohs", ["did you mean: epochs"]),
     "unknown evaluation param": (EVAL, "evaluate_every: 10", "evaluate_evry: 10", ["no parameter 'evaluate_evry'", "known:"]),
     "missing evaluation param": (EVAL, "    evaluate_on: test\n\n", "    batch_size: 3\n\n", ["Accuracy needs the parameter 'evaluate_on'"]),
+    "evaluation named like a column": (EVAL, "TestAccuracy:", "row:", [
+        "'row' is what everything is logged against, and no name for an evaluation.", f"{EVAL}:2 (eval.row)",
+    ]),
     "dotted key": (EVAL, "TestAccuracy:", "Test.Accuracy:", ["holds a dot", f"{EVAL}:2"]),
     "python that does not parse": (TRAINER, "def train_step(self", "def train_step(self,,", [
         "There is no class 'ClassifierTrainer'", "not read:", "classifier.py: invalid syntax",
@@ -199,6 +202,23 @@ ARGUMENTS = {
     "epochs": (["--epochs", "many"], ["epochs is 'many'; it takes a whole number of at least 1", "--epochs"]),
     "no epochs": (["--epochs", "0"], ["epochs is 0"]),
     "seed": (["--seed", "-4"], ["seed is -4", "from 0 to 4294967295"]),
+    "deterministic with a value": (["--deterministic=no"], ["deterministic", "--help lists the flags"]),
+    "deterministic as a number": (
+        ["deterministic=2"],
+        ["deterministic", "is a number; true or false is expected"],
+    ),
+    "number of checkpoints": (
+        ["--keep-checkpoints", "0"],
+        ["'0' is no number of checkpoints.", "--keep-checkpoints", "Write a number above 0, or all."],
+    ),
+    "time limit": (["--time-limit", "later"], ["'later' is no time.", "--time-limit", '"1h 30m"']),
+    "code": (["--code", "old"], ["There is no code 'old'.", "--code", "known: current, snapshot"]),
+    "nothing to continue": (["--resume", "auto"], ["--resume auto has no run to look for.", "--run_id ID"]),
+    "files of a run that has its own": (
+        ["--resume", "abc"],
+        ["--model_conf, --data_conf, --eval_conf, --arch_impl cannot be given with --resume RUN"],
+    ),
+    "id that leads elsewhere": (["--run_id", "../x"], ["'../x' is no run id", "at: --run_id"]),
     "env file": (["--env-file", "nope.env"], ["There is no file nope.env", "--env-file"]),
 }
 
@@ -211,6 +231,33 @@ def test_a_wrong_argument_is_refused_with_what_to_write(case, refused):
 
     for part in expected:
         assert part in text
+
+
+def test_a_run_to_continue_that_is_not_there_is_refused(project, capsys):
+    assert cli.main(["--resume", "abc", "--tracker", "local"], project) == 2
+
+    text = capsys.readouterr().err
+    assert "There is no run 'abc', neither as a folder nor in experiments." in text
+    assert "Traceback" not in text
+    assert not (project / "experiments").exists()
+
+
+def test_a_run_id_that_is_taken_names_the_flag_that_gave_it_and_how_to_continue(project, capsys):
+    job = [
+        *(text for pair in FLAGS.items() for text in pair),
+        "--tracker=local",
+        "--epochs=1",
+        "--run_id=mine",
+    ]
+    assert cli.main(job, project) == 0
+    capsys.readouterr()
+
+    assert cli.main(job, project) == 2
+
+    text = capsys.readouterr().err
+    assert "There is a run 'mine'" in text
+    assert "at: --run_id" in text
+    assert "--resume auto continues it." in text
 
 
 def test_several_wrong_arguments_are_told_at_once(refused):

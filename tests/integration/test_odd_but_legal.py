@@ -243,7 +243,9 @@ def test_what_learns_but_is_not_stored_is_told(edit, run):
     code, text = run()
 
     assert code == 0
-    assert "opt learns, but is in no checkpoint" in text
+    assert "opt learns or changes, but is in no checkpoint: a continued run begins with it anew." in text
+    assert text.count("is in no checkpoint") == 1
+    assert "self.add_attribute_to_store(name) puts it there." in text
 
 
 def test_a_loss_item_named_like_an_evaluation_ends_the_run_at_its_first_step(project, edit, run):
@@ -338,3 +340,111 @@ def test_a_function_with_the_name_of_the_class_is_told(project, edit, refused):
 
     assert "spirals.py has 'Spirals', but not as a class that is defined there." in text
     assert "did you mean: Spiral\n" in text
+
+
+# Runs that go on
+
+
+@pytest.fixture
+def go_on(project, capsys, caplog):
+    """Continue the project's only run for one more epoch, as another process would."""
+
+    def start(*arguments, run="run1"):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "modules"]:
+            del sys.modules[name]
+        caplog.clear()
+        code = cli.main([f"--resume={run}", "--epochs=2", "--tracker=local", *arguments], project)
+        return code, capsys.readouterr().err + caplog.text
+
+    return start
+
+
+SNAPSHOT_IS_USED = "The code has changed since the run was begun"
+
+
+def test_a_run_goes_on_with_its_own_code_whatever_has_become_of_the_present_one(project, edit, run, go_on):
+    assert run("--run_id=run1")[0] == 0
+    edit(TRAINER, "loss.backward()", "raise AssertionError('the present code is not used')")
+
+    code, text = go_on()
+
+    assert code == 0, text
+    assert f"{SNAPSHOT_IS_USED} ({TRAINER}): its own snapshot is used." in text
+    assert json.loads((only_run(project) / "status.json").read_text())["epochs"] == 2
+
+
+def test_the_code_of_a_run_behind_a_link_is_its_own_and_stays(project, edit, run, go_on):
+    (project.parent / "disk").mkdir()
+    (project / "experiments").symlink_to(project.parent / "disk")
+    assert run("--run_id=run1")[0] == 0
+    kept = (only_run(project) / "code" / TRAINER).read_bytes()
+    edit(TRAINER, "loss.backward()", "raise AssertionError('the present code is not used')")
+
+    code, text = go_on()
+
+    assert code == 0, text
+    assert SNAPSHOT_IS_USED in text
+    assert (only_run(project) / "code" / TRAINER).read_bytes() == kept
+    assert not (only_run(project) / "code.previous").exists()
+
+
+@pytest.mark.parametrize(
+    "form", ["{project}/modules/architectures/mlp.py", "../project/modules/architectures/mlp.py"]
+)
+def test_an_architecture_file_named_by_a_longer_way_is_found_in_the_code_of_the_run(
+    project, edit, run, go_on, form
+):
+    assert run("--run_id=run1", f"--arch_impl={form.format(project=project)}")[0] == 0
+    edit(TRAINER, "loss.backward()", "raise AssertionError('the present code is not used')")
+
+    code, text = go_on()
+
+    assert code == 0, text
+
+
+def test_an_architecture_file_outside_of_the_project_is_found_in_the_code_of_the_run(project, run, go_on):
+    outside = project.parent / "networks" / "mlp.v2.py"
+    outside.parent.mkdir()
+    shutil.move(project / "modules/architectures/mlp.py", outside)
+    assert run("--run_id=run1", f"--arch_impl={outside}")[0] == 0
+    outside.write_text("raise AssertionError('the present code is not used')")
+
+    code, text = go_on()
+
+    assert code == 0, text
+    assert f"{SNAPSHOT_IS_USED} (outside/mlp.v2.py)" in text
+
+
+def test_a_run_whose_code_changes_the_folder_goes_on_in_its_own(project, edit, run, go_on, monkeypatch):
+    edit(TRAINER, "self.network = self", "import os; os.chdir('/'); self.network = self")
+    assert run("--run_id=run1")[0] == 0
+    monkeypatch.chdir(project)
+
+    code, text = go_on()
+
+    assert code == 0, text
+    assert len(list((project / "experiments").iterdir())) == 1
+    assert json.loads((only_run(project) / "status.json").read_text())["epochs"] == 2
+
+
+def test_names_and_values_of_any_script_are_the_same_when_a_run_goes_on(project, edit, run, go_on):
+    edit(EVAL, "TestAccuracy:", '"Güte: 境 #1":')
+    edit(MODEL, "lr: 0.01", "lr: 1e-2")
+    assert run("--run_id=run1")[0] == 0
+    before = (only_run(project) / "config.yml").read_text()
+
+    code, text = go_on()
+
+    assert code == 0, text
+    assert (only_run(project) / "config.yml").read_text() == before.replace("epochs: 1", "epochs: 2")
+
+
+def test_a_run_that_is_complete_says_so_and_makes_nothing(project, run, go_on):
+    assert run("--run_id=run1")[0] == 0
+    before = {path: path.read_bytes() for path in only_run(project).rglob("*") if path.is_file()}
+
+    code, text = go_on("--epochs=1")
+
+    assert code == 0
+    assert "The run run1 is complete: 1 epochs, 16 iterations." in text
+    assert {path: path.read_bytes() for path in only_run(project).rglob("*") if path.is_file()} == before

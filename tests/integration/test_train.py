@@ -76,7 +76,16 @@ def test_a_run_leaves_everything_in_its_folder(train, tmp_path):
     environment = json.loads((run / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert "model.params.beta=0.1" in environment["command"]
+    assert environment["schedule"] == {
+        "log_loss_every": "100 iterations", "checkpoint_every": "1", "backup_every": "10 minutes",
+    }  # fmt: skip
+    assert environment["torch_threads"] == torch.get_num_threads()
+    assert environment["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert not (run / "lock").exists()
     assert status(run)["status"] == "finished"
+    assert status(run)["name"] == "mine"
+    assert status(run)["runtime"] > 0
+    assert status(run)["iterations_per_second"] > 0
     assert (status(run)["iterations"], status(run)["epochs"]) == (46, 2)
     assert sorted(path.name for path in run.glob("*.pt")) == [
         "checkpoint_23.pt",
@@ -133,21 +142,27 @@ def test_torchvision_and_pyplot_are_not_imported_by_a_run_that_does_not_use_them
     assert done.stdout == "0 []\n"
 
 
-def test_ctrl_c_ends_the_run_cleanly_with_a_backup(clean_environ, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_signal_ends_the_run_cleanly_with_a_backup(clean_environ, tmp_path, number, code):
     process = subprocess.Popen(
         [sys.executable, "train.py", *DIGITS, "--tracker", "local", "--epochs", "100000", "--log-loss-every", "1"],
         cwd=REPOSITORY, env=clean_environ, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     await_row(tmp_path)
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, text = process.communicate(timeout=60)
 
     (run,) = runs(tmp_path)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "The run has stopped." in text
     assert "Traceback" not in text
     assert status(run)["status"] == "stopped"
+    assert not (run / "lock").exists()
     assert torch.load(run / "model.pt", weights_only=True)["iterations"] == status(run)["iterations"] > 0
 
 
@@ -259,6 +274,7 @@ def test_print_config_shows_each_value_with_its_origin(project, train):
         "arch_impl: modules/architectures/mlp.py": "--arch_impl",
         "seed: 3": "--seed",
         "epochs: 2": "--epochs",
+        "deterministic: false": "default",
     }
 
 

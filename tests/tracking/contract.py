@@ -56,8 +56,13 @@ ODD_ENTRIES = {
 class TrackerContract:
     """Tests of the `Tracker` protocol.
 
-    A subclass gives the fixture `tracker`: not yet started, of a record whose folder there is.
+    A subclass gives the fixture `make`: a function that returns the tracker of a record whose folder there
+    is, not yet started.
     """
+
+    @pytest.fixture
+    def tracker(self, make, record):
+        return make(record)
 
     @pytest.fixture
     def record(self, tmp_path):
@@ -69,7 +74,7 @@ class TrackerContract:
     def started(self, tracker):
         tracker.start(FLAT)
         yield tracker
-        tracker.finish("finished")
+        tracker.finish("finished", 0)
 
     def rows(self, tracker):
         lines = (tracker.directory / "metrics.jsonl").read_text().splitlines()
@@ -83,7 +88,7 @@ class TrackerContract:
         assert not tracker.changes_params
 
         effective = tracker.start(FLAT)
-        tracker.finish("finished")
+        tracker.finish("finished", 0)
 
         assert effective == FLAT
         assert {name: type(value) for name, value in effective.items()} == {
@@ -95,7 +100,7 @@ class TrackerContract:
 
         effective = tracker.start(flat)
         effective["seed"] = 1
-        tracker.finish("finished")
+        tracker.finish("finished", 0)
 
         assert flat == FLAT
 
@@ -134,6 +139,12 @@ class TrackerContract:
         assert math.isnan(row["metrics"]["a"])
         assert row["metrics"]["b"] == -math.inf
 
+    def test_rows_are_numbered(self, started):
+        for iterations in (10, 20, 10):
+            started.log([Entry("loss", "scalar", 1.0)], iterations, 1)
+
+        assert [row["row"] for row in self.rows(started)] == [0, 1, 2]
+
     def test_a_log_without_entries_is_fine(self, started):
         started.log([], 1, 0)
 
@@ -162,22 +173,138 @@ class TrackerContract:
 
         assert path.read_text() == "third"
 
-    @pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
-    def test_a_run_is_closed_once_however_often_it_is_told(self, tracker, status):
+    def test_a_file_that_was_deleted_can_be_dropped_kept_before_or_not(self, started):
+        path = started.directory / "checkpoint_1.pt"
+        path.write_text("content")
+        started.keep(path)
+        path.unlink()
+
+        started.drop(path)
+        started.drop(started.directory / "checkpoint_2.pt")
+
+        assert not path.exists()
+
+    def test_without_a_server_nobody_has_stopped_the_run(self, started):
+        assert started.was_stopped() is False
+
+    def test_a_run_that_was_never_started_or_is_closed_was_stopped_by_nobody(self, tracker):
+        before = tracker.was_stopped()
+        tracker.start(FLAT)
+        tracker.finish("finished", 0)
+
+        assert (before, tracker.was_stopped()) == (False, False)
+
+    def test_a_run_may_be_marked_as_preempting_at_any_time(self, tracker):
+        tracker.mark_preempting()
+        tracker.start(FLAT)
+        tracker.mark_preempting()
+        tracker.finish("stopped", 143)
+        tracker.mark_preempting()
+
+    # A run that goes on
+
+    @pytest.fixture
+    def gone_on(self, tracker, record, make):
+        """A run that logged a row of every kind, was stopped, and goes on after all but the last of them."""
+        tracker.start(FLAT)
+        for number, entry in enumerate(ENTRIES.values()):
+            tracker.log([entry, Entry("loss", "scalar", number)], 10 * number, number)
+        tracker.log([Entry("loss", "scalar", 99.0)], 99, 9)
+        tracker.finish("stopped", 143)
+        after = Record(record.directory.parent, record.run_id)
+        rows = after.continue_from(len(ENTRIES), 1000.0)
+        found = make(after)
+        found.flat = found.start(FLAT, rows)
+        yield found
+        found.finish("finished", 0)
+
+    def test_a_run_that_goes_on_is_the_same_run_with_the_same_params(self, gone_on, record):
+        assert (gone_on.run_id, gone_on.directory) == (record.run_id, record.directory)
+        assert gone_on.flat == FLAT
+
+    def test_a_run_that_goes_on_logs_after_the_rows_it_has(self, gone_on):
+        gone_on.log([Entry("loss", "scalar", 7.0)], 70, 7)
+
+        rows = self.rows(gone_on)
+        assert [row["row"] for row in rows] == list(range(len(ENTRIES) + 1))
+        assert [row["metrics"]["loss"] for row in rows if "loss" in row["metrics"]] == [
+            *range(len(ENTRIES)),
+            7.0,
+        ]
+
+    def test_going_on_changes_nothing_on_disk(self, tracker, record, make):
+        tracker.start(FLAT)
+        for entry in ENTRIES.values():
+            tracker.log([entry], 10, 1)
+        tracker.finish("stopped", 143)
+        before = self.rows(tracker)
+        after = Record(record.directory.parent, record.run_id)
+
+        found = make(after)
+        found.start(FLAT, after.continue_from(len(ENTRIES), 0.0))
+        found.finish("finished", 0)
+
+        assert self.rows(found) == before
+        for row in before:
+            assert all((record.directory / path).stat().st_size for path in row.get("files", {}).values())
+
+    def test_a_run_whose_pictures_somebody_deleted_goes_on(self, tracker, record, make):
+        tracker.start(FLAT)
+        for entry in ENTRIES.values():
+            tracker.log([entry], 10, 1)
+        tracker.finish("stopped", 143)
+        for path in sorted((record.directory / "media").rglob("*.*")):
+            path.unlink()
+        after = Record(record.directory.parent, record.run_id)
+
+        found = make(after)
+        found.start(FLAT, after.continue_from(len(ENTRIES), 0.0))
+        found.log([Entry("loss", "scalar", 7.0)], 70, 7)
+        found.finish("finished", 0)
+
+        assert self.rows(found)[-1]["row"] == len(ENTRIES)
+
+    @pytest.mark.parametrize("odd", ODD_ENTRIES)
+    def test_a_run_that_logged_odd_entries_goes_on(self, tracker, record, make, odd):
+        tracker.start(FLAT)
+        tracker.log([ODD_ENTRIES[odd]], 10, 1)
+        tracker.finish("stopped", 143)
+        after = Record(record.directory.parent, record.run_id)
+
+        found = make(after)
+        found.start(FLAT, after.continue_from(1, 0.0))
+        found.finish("finished", 0)
+
+        assert len(self.rows(found)) == 1
+
+    def test_a_run_that_had_logged_nothing_goes_on(self, tracker, record, make):
+        tracker.start(FLAT)
+        tracker.finish("stopped", 143)
+
+        found = make(record)
+        flat = found.start(FLAT, [])
+        found.log([Entry("loss", "scalar", 7.0)], 70, 7)
+        found.finish("finished", 0)
+
+        assert flat == FLAT
+        assert [row["row"] for row in self.rows(found)] == [0]
+
+    @pytest.mark.parametrize(("status", "code"), [("finished", 0), ("stopped", 143), ("failed", 1)])
+    def test_a_run_is_closed_once_however_often_it_is_told(self, tracker, status, code):
         tracker.start(FLAT)
 
-        tracker.finish(status)
-        tracker.finish(status)
+        tracker.finish(status, code)
+        tracker.finish(status, code)
 
         assert tracker.directory.is_dir()
 
     def test_a_run_that_was_never_started_may_be_closed(self, tracker):
-        tracker.finish("failed")
+        tracker.finish("failed", 1)
 
     def test_the_way_to_the_run_is_one_line_or_nothing_and_outlives_it(self, tracker):
         tracker.start(FLAT)
         before = tracker.way_to_it()
-        tracker.finish("finished")
+        tracker.finish("finished", 0)
 
         assert tracker.way_to_it() == before
         assert before is None or (before and "\n" not in before)

@@ -7,8 +7,8 @@ from tests.tracking.contract import FLAT, TrackerContract
 
 class TestLocalTracker(TrackerContract):
     @pytest.fixture
-    def tracker(self, record):
-        return LocalTracker(record)
+    def make(self):
+        return LocalTracker
 
     def test_the_folder_is_all_there_is(self, tracker):
         tracker.start(FLAT)

@@ -3,13 +3,25 @@ from pathlib import Path
 
 import pytest
 
-from jade import config
+from jade import config, scalars
 from jade.errors import ConfigError
 
 MODEL = "class: VAETrainer\nparams:\n  z_dim: 64\n  beta: 0.5\n"
 DATA = "train:\n  class: Digits\n  params:\n    split: train\ntest:\n  class: Digits\n"
 EVAL = "Accuracy:\n  class: AccuracyEvaluation\n"
-TOP = {"arch_impl": ("arch.py", "--arch_impl"), "seed": (42, "default"), "epochs": (3, "--epochs")}
+TOP = {
+    "arch_impl": ("arch.py", "--arch_impl"),
+    "seed": (42, "default"),
+    "epochs": (3, "--epochs"),
+    "deterministic": (False, "default"),
+}
+
+
+def recorded_as(text, path, texts):
+    """Return the configuration of a run whose `config.yml` says `text`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return config.recorded(path, texts)
 
 
 @pytest.fixture
@@ -53,6 +65,7 @@ def test_three_files_and_the_flags_become_one_configuration(compose, folder):
         "arch_impl": "arch.py",
         "seed": 42,
         "epochs": 3,
+        "deterministic": False,
     }
     assert composed.texts["model"] == (folder / "model.yml").read_text()
 
@@ -227,6 +240,29 @@ def test_wrong_seed_and_wrong_epochs_come_together(fault):
     assert fault(top={"seed": (-1, "--seed"), "epochs": (0, "--epochs")}).startswith("2 faults were found.")
 
 
+@pytest.mark.parametrize("value", [1, 0, None, "often", 1.0])
+def test_deterministic_is_true_or_false_and_nothing_like_it(fault, value):
+    text = fault(top={"deterministic": (value, "--deterministic")})
+
+    assert text == (
+        f"deterministic is {value!r}; it takes true or false.\n  at: --deterministic (deterministic)"
+    )
+
+
+@pytest.mark.parametrize("given", [True, "true", "yes"])
+def test_deterministic_can_be_set_by_its_key(compose, given):
+    composed = compose(overrides={"deterministic": given})
+
+    assert composed.values["deterministic"] is True
+    assert composed.where("deterministic") == "command line (deterministic)"
+
+
+def test_a_wrong_seed_and_a_wrong_deterministic_come_together(fault):
+    text = fault(top={"seed": (-1, "--seed"), "deterministic": ("maybe", "--deterministic")})
+
+    assert text.startswith("2 faults were found.")
+
+
 def test_an_override_wins_over_the_file_and_becomes_the_origin(compose, folder):
     composed = compose(overrides={"model.params.beta": 0.1, "epochs": 5})
 
@@ -290,3 +326,121 @@ def test_an_override_of_an_unknown_key_names_the_command_line_and_the_nearest(fa
 @pytest.mark.parametrize("key", ["model.class", "arch_impl", "data.train.class"])
 def test_an_override_cannot_take_away_a_class_or_the_architecture(fault, key):
     assert key in fault(overrides={key: None})
+
+
+# What a run wrote down
+
+
+@pytest.fixture
+def written(compose, folder):
+    """The configuration that a run used, and the text of the `config.yml` that it left."""
+    composed = compose()
+    return composed, scalars.dump(dict(composed.values)), folder / "config.yml"
+
+
+def test_the_configuration_that_a_run_wrote_down_is_read_as_it_was(written):
+    composed, text, path = written
+
+    recorded = recorded_as(text, path, composed.texts)
+
+    assert recorded.values == composed.values
+    assert recorded.texts == composed.texts
+    assert list(recorded.flat) == list(composed.flat)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e-4",
+        "yes",
+        "two\nlines",
+        "two\n$LINES",
+        "",
+        "~",
+        "$HOME",
+        "#",
+        "007",
+        "a: b",
+        " x ",
+        "é\t",
+        "\u2028",
+    ],
+    ids=repr,
+)
+def test_no_text_becomes_something_else_by_being_written_down(compose, folder, value):
+    used = compose("class: T\nparams:\n  x: text\n", overrides={"model.params.x": value})
+
+    recorded = recorded_as(scalars.dump(dict(used.values)), folder / "config.yml", {})
+
+    assert used.values["model"]["params"]["x"] == value
+    assert recorded.values == used.values
+
+
+@pytest.mark.parametrize(
+    "value", [1e-4, 1e100, 0.1 + 0.2, math.inf, -0.0, 2**70, True, None, [1, [2.0]], [], {}]
+)
+def test_no_other_value_becomes_something_else_by_being_written_down(compose, folder, value):
+    used = compose("class: T\nparams:\n  x: null\n", overrides={"model.params.x": value})
+
+    recorded = recorded_as(scalars.dump(dict(used.values)), folder / "config.yml", {})
+
+    assert repr(recorded.values["model"]["params"]["x"]) == repr(value)
+
+
+def test_what_was_written_down_is_placed_in_that_file(written):
+    composed, text, path = written
+
+    recorded = recorded_as(text, path, composed.texts)
+
+    lines = text.splitlines()
+    beta = 1 + next(number for number, line in enumerate(lines) if "beta:" in line)
+    assert recorded.where("model.params.beta") == f"{path}:{beta} (model.params.beta)"
+    assert recorded.where("epochs") == f"{path}:{1 + lines.index('epochs: 3')} (epochs)"
+
+
+def test_what_was_written_down_is_overridden_as_any_configuration(written):
+    composed, text, path = written
+    recorded = recorded_as(text, path, composed.texts)
+
+    longer = config.override(recorded, {"epochs": 9}, "--epochs")
+
+    assert (longer.values["epochs"], longer.where("epochs")) == (9, "--epochs (epochs)")
+    with pytest.raises(ConfigError, match="did you mean: model.params.beta"):
+        config.override(recorded, {"model.params.betta": 0.1}, "command line")
+
+
+@pytest.mark.parametrize("key", ["model", "data", "eval", "arch_impl", "seed", "epochs", "deterministic"])
+def test_a_record_without_one_of_its_keys_names_it(written, key):
+    composed, _, path = written
+    values = {name: value for name, value in composed.values.items() if name != key}
+
+    with pytest.raises(ConfigError) as caught:
+        recorded_as(scalars.dump(values), path, {})
+
+    assert str(caught.value) == f"{path} has no {key}.\n  at: {path}"
+
+
+@pytest.mark.parametrize("text", ["", "3", "- model", "null"])
+def test_a_record_that_is_no_mapping_is_refused_with_its_file(folder, text):
+    path = folder / "config.yml"
+
+    with pytest.raises(ConfigError) as caught:
+        recorded_as(text, path, {})
+
+    assert str(caught.value).startswith(f"{path} ")
+
+
+def test_a_record_that_is_not_yaml_names_the_file(folder):
+    path = folder / "config.yml"
+
+    with pytest.raises(ConfigError) as caught:
+        recorded_as("model: [", path, {})
+
+    assert str(caught.value).startswith(f"{path} is not YAML: ")
+
+
+def test_a_record_is_held_to_the_bounds_of_seed_and_epochs(written):
+    _, text, path = written
+
+    with pytest.raises(ConfigError, match=r"(?s)epochs is 0; it takes a whole number.*config\.yml"):
+        recorded_as(text.replace("epochs: 3", "epochs: 0"), path, {})

@@ -1,13 +1,18 @@
+import random
+import signal
 from collections import namedtuple
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 from toys import Counting, Toy, made
 
+from jade import eval
 from jade.errors import ContractError
 from jade.eval import DatasetEvaluation, Evaluation, batch_length, evaluating
+from jade.signals import Stopped
 
 Pair = namedtuple("Pair", ["x", "y"])
 
@@ -28,6 +33,45 @@ def evaluation(kind, dataset, trainer=None, **params):
 class Mean(DatasetEvaluation):
     def evaluate_batch(self, data):
         return data.float().mean()
+
+
+class Drawn(Evaluation):
+    """Gives what it draws from every global generator, and from one of its own."""
+
+    def initialize(self):
+        self.own = torch.Generator()
+
+    def evaluate(self):
+        return (
+            torch.rand(()).item(),
+            np.random.rand(),
+            random.random(),
+            torch.rand((), generator=self.own).item(),
+        )
+
+
+def drawn(trainer, seed, name, iterations):
+    found = Drawn(datasets={}, trainer=trainer)
+    found.initialize()
+    eval.belong(found, seed, name)
+    trainer.iterations = iterations
+    torch.rand(iterations + 3)
+    eval.seed(found)
+    return found.evaluate()
+
+
+# Randomness
+
+
+def test_an_evaluation_draws_the_same_at_the_same_iteration_whatever_was_drawn_before(trainer):
+    assert drawn(trainer, 1, "a", 5) == drawn(made(Toy), 1, "a", 5)
+
+
+@pytest.mark.parametrize("other", [(2, "a", 5), (1, "b", 5), (1, "a", 6)], ids=["seed", "name", "iteration"])
+def test_an_evaluation_draws_by_the_runs_seed_its_name_and_the_iteration(trainer, other):
+    one, two = drawn(trainer, 1, "a", 5), drawn(trainer, *other)
+
+    assert all(x != y for x, y in zip(one, two, strict=True))
 
 
 # The state around an evaluation
@@ -159,7 +203,22 @@ def test_without_resampling_the_first_items_are_taken_each_time():
 def test_with_resampling_the_items_are_drawn_anew():
     mean = evaluation(Mean, torch.arange(100), batch_size=2, n_samples=2, resample=True)
 
-    assert len({mean.evaluate()["value"] for _ in range(8)}) > 1
+    found = set()
+    for mean.trainer.iterations in range(8):
+        found.add(mean.evaluate()["value"])
+
+    assert len(found) > 4
+
+
+def test_with_resampling_the_items_depend_on_the_iteration_alone():
+    mean = evaluation(Mean, torch.arange(100), batch_size=2, n_samples=2, resample=True)
+    mean.trainer.iterations = 7
+
+    first = mean.evaluate()
+    torch.rand(3)
+    second = mean.evaluate()
+
+    assert first == second
 
 
 @pytest.mark.parametrize("dataset", [[], Counting([])], ids=["list", "iterable"])
@@ -219,6 +278,76 @@ def test_the_order_of_names_may_change_from_batch_to_batch():
     found = evaluation(Turning, torch.arange(2), batch_size=1).evaluate()
 
     assert found["value"] == {"a": 2.0, "b": 3.0}
+
+
+# Batches of a loader of the user's own
+
+
+class Looping(Evaluation):
+    def initialize(self, loader):
+        self.loader = loader
+        self.seen = []
+
+    def evaluate(self):
+        for data in self.batches(self.loader):
+            self.seen.append(data)
+
+
+def looping(loader, device="cpu"):
+    found = Looping(datasets={}, trainer=made(Toy, device=device))
+    found.initialize(loader)
+    return found
+
+
+def test_batches_of_a_loader_are_on_the_device():
+    found = looping(DataLoader(torch.zeros(4), batch_size=2), device="meta")
+
+    found.evaluate()
+
+    assert [data.device.type for data in found.seen] == ["meta", "meta"]
+
+
+def test_batches_of_a_loader_that_shuffles_depend_on_the_iteration_alone():
+    found = looping(DataLoader(torch.arange(20), shuffle=True))
+
+    for found.trainer.iterations in (3, 3, 4):
+        torch.rand(1)
+        found.evaluate()
+
+    first, second, third = (torch.cat(found.seen[start : start + 20]) for start in (0, 20, 40))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+    assert torch.equal(third.sort().values, torch.arange(20))
+
+
+@pytest.mark.parametrize("kind", ["dataset", "own loop"])
+def test_an_evaluation_is_given_up_between_two_batches_when_the_run_is_to_stop(trainer, kind):
+    seen = []
+
+    def see(data):
+        seen.append(data)
+        if len(seen) == 2:
+            trainer._jade_stop.request(signal.SIGTERM)
+        return 0.0
+
+    class Own(Evaluation):
+        def evaluate(self):
+            for data in self.batches(DataLoader(torch.zeros(10))):
+                see(data)
+
+    class OfDataset(DatasetEvaluation):
+        def evaluate_batch(self, data):
+            return see(data)
+
+    if kind == "dataset":
+        found = evaluation(OfDataset, torch.zeros(10), trainer, batch_size=1)
+    else:
+        found = Own(datasets={}, trainer=trainer)
+
+    with pytest.raises(Stopped):
+        found.evaluate()
+
+    assert len(seen) == 2
 
 
 # The length of a batch

@@ -114,7 +114,13 @@ def test_an_interval_is_written_as_it_is_read(interval, text):
 
 
 def due_at(due: Due, points) -> list[int]:
-    return [index for index, point in enumerate(points) if due.now(*point)]
+    """At which of the points it is due, if it is done each time."""
+    found = []
+    for index, point in enumerate(points):
+        if due.now(*point):
+            due.done(*point)
+            found.append(index)
+    return found
 
 
 def test_iterations_come_round_at_every_multiple_whatever_the_epoch():
@@ -149,8 +155,33 @@ def test_at_the_start_it_is_due_once_if_asked_for(interval):
 def test_it_is_not_due_again_at_the_same_point(interval):
     due = Due(interval)
 
-    assert due.now(5, 5, 1.0)
-    assert not due.now(5, 5, 99.0)
+    assert due_at(due, [(5, 5, 1.0), (5, 5, 99.0)]) == [0]
+
+
+@pytest.mark.parametrize("interval", [Interval(3, "iteration"), Interval(3, "epoch"), Interval(3, "second")])
+def test_it_stays_due_until_it_was_done(interval):
+    due = Due(interval)
+
+    asked = [due.now(3, 3, 3.0), due.now(3, 3, 3.0)]
+    due.done(3, 3, 3.0)
+
+    assert asked == [True, True]
+    assert not due.now(3, 3, 3.0)
+
+
+@pytest.mark.parametrize("interval", [Interval(3, "iteration"), Interval(2, "epoch"), Interval(10, "second")])
+@pytest.mark.parametrize("stopped", range(12))
+def test_one_that_goes_on_from_where_another_was_is_due_when_that_would_have_been(interval, stopped):
+    points = [(i, i // 4, 4.0 * i) for i in range(12)]
+    undisturbed = due_at(Due(interval, at_start=True), points)
+
+    first = Due(interval, at_start=True)
+    before = due_at(first, points[:stopped])
+    second = Due(interval, at_start=True)
+    second.last = first.last
+    after = due_at(second, points[stopped:])
+
+    assert before + [stopped + index for index in after] == undisturbed
 
 
 @pytest.mark.parametrize("at_start", [False, True])
@@ -164,3 +195,26 @@ def test_a_counter_that_jumps_over_a_multiple_waits_for_the_next():
     due = Due(Interval(4, "iteration"))
 
     assert due_at(due, [(i, 0, 0.0) for i in (3, 5, 8, 8, 13, 16)]) == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("interval", "iteration", "second"),
+    [
+        (Interval(3, "iteration"), 6, math.inf),
+        (Interval(10, "second"), math.inf, 11.5),
+        (Interval(2, "epoch"), math.inf, math.inf),
+        (NEVER, math.inf, math.inf),
+    ],
+    ids=str,
+)
+def test_it_says_before_which_iteration_and_second_nothing_has_to_be_asked(interval, iteration, second):
+    due = Due(interval)
+    due.done(3, 1, 1.5)
+
+    assert (due.next_iteration(3), due.next_second()) == (iteration, second)
+
+
+def test_the_next_iteration_is_a_multiple_also_between_two_of_them():
+    due = Due(Interval(4, "iteration"))
+
+    assert [due.next_iteration(iterations) for iterations in (0, 3, 4, 5)] == [4, 4, 8, 8]

@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -98,3 +100,82 @@ def test_a_file_to_keep_is_handed_to_the_tracker(record):
     Journal(tracker, record, Shown()).keep(record.directory / "model.pt")
 
     assert kept == [record.directory / "model.pt"]
+
+
+def test_the_rows_until_then_go_to_the_tracker_with_each_file(record):
+    kept = []
+    tracker = SimpleNamespace(keep=kept.append)
+    record.log([Entry("loss", "scalar", 1.0)], 1, 0)
+
+    Journal(tracker, record, Shown()).keep(record.directory / "model.pt")
+
+    assert kept == [record.directory / "model.pt", record.directory / "metrics.jsonl"]
+
+
+def test_a_file_that_was_deleted_is_told_to_the_tracker(record):
+    dropped = []
+    tracker = SimpleNamespace(drop=dropped.append)
+
+    Journal(tracker, record, Shown()).drop(record.directory / "checkpoint_1.pt")
+
+    assert dropped == [record.directory / "checkpoint_1.pt"]
+
+
+# A run that goes on
+
+
+def test_the_state_is_how_many_rows_there_are_how_long_it_took_and_the_metrics(written, record, clock):
+    clock.now += 1.0
+    written.log([Entry("loss", "scalar", 2.0)], 10, 1)
+    written.log([Entry("loss", "scalar", 3.0)], 20, 1)
+
+    state = written.state()
+
+    assert state["rows"] == 2
+    assert 0 <= state["runtime"] < 60
+    assert state["metrics"] == {
+        "loss": {"last": 3.0, "last_at": 20, "best": 2.0, "best_at": 10, "more_is_better": False}
+    }
+
+
+def test_the_rows_are_on_disk_before_a_checkpoint_counts_them(written, monkeypatch, record, clock):
+    clock.now += 1.0
+    written.log([Entry("loss", "scalar", 2.0)], 10, 1)
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink()))
+
+    written.state()
+
+    assert synced == [record.directory / "metrics.jsonl"]
+
+
+def test_best_values_survive(written, record, clock):
+    clock.now += 1.0
+    written.log([Entry("TestAccuracy", "scalar", 0.9)], 10, 1)
+    state = written.state()
+    after = Journal(LocalTracker(record), record, Shown())
+
+    after.continue_from(state, 10)
+    clock.now += 1.0
+    after.log([Entry("TestAccuracy", "scalar", 0.5)], 20, 2)
+    after.status("finished", 20, 2)
+
+    assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.5, "best": 0.9, "best_at": 10}}
+
+
+def test_the_throughput_is_that_of_the_present_process(written, record, clock):
+    clock.now += 10.0
+    written.status("running", 100, 1)
+    first = status(record)["iterations_per_second"]
+
+    written.continue_from(written.state(), 100)
+    clock.now += 10.0
+    written.status("running", 300, 2)
+
+    assert (first, status(record)["iterations_per_second"]) == (10.0, 20.0)
+
+
+def test_a_status_at_the_very_moment_of_the_start_knows_no_throughput_yet(written, record):
+    written.status("running", 1, 0)
+
+    assert "iterations_per_second" not in status(record)

@@ -15,13 +15,19 @@ FLAGS = [
     "--eval_conf",
     "--arch_impl",
     "--run_name",
+    "--run_id",
+    "--resume",
+    "--code",
     "--experiments-root",
     "--device",
     "--epochs",
     "--seed",
+    "--deterministic",
     "--checkpoint-every",
     "--backup-every",
     "--log-loss-every",
+    "--keep-checkpoints",
+    "--time-limit",
     "--env-file",
     "--tracker",
     "--check",
@@ -56,14 +62,12 @@ def test_the_four_files_are_enough():
         "arch_impl": ("a.py", "--arch_impl"),
         "seed": (42, "default"),
         "epochs": (100, "default"),
+        "deterministic": (False, "default"),
     }
     assert (found.device, found.run_name, found.experiments_root) == (None, None, Path("experiments"))
     assert (found.tracker, found.check, found.print_config, found.overrides) == ("wandb", False, False, {})
-    assert {name: str(every) for name, every in found.every.items()} == {
-        "log_loss_every": "100 iterations",
-        "checkpoint_every": "100 epochs",
-        "backup_every": "600 seconds",
-    }
+    assert found.schedule == {}
+    assert (found.resume, found.run_id, found.code) == (None, None, "snapshot")
 
 
 def test_flags_are_written_with_hyphens_or_underscores_and_with_or_without_equals():
@@ -75,8 +79,27 @@ def test_flags_are_written_with_hyphens_or_underscores_and_with_or_without_equal
 
     assert found.files["model"] == Path("m 1.yml")
     assert found.top["arch_impl"][0] == "a=b.py"
-    assert (found.experiments_root, str(found.every["log_loss_every"])) == (Path("runs"), "5 iterations")
+    assert (found.experiments_root, found.schedule) == (Path("runs"), {"log_loss_every": "5"})
     assert (found.run_name, found.print_config) == ("my run", True)
+
+
+def test_the_schedule_is_kept_as_it_was_said():
+    found = options(
+        *["--log-loss-every", "5", "--checkpoint_every=2 epochs", "--backup-every", "Never"],
+        *["--keep_checkpoints", "all", "--time-limit", "1h 30m"],
+    )
+
+    assert found.schedule == {
+        "log_loss_every": "5",
+        "checkpoint_every": "2 epochs",
+        "backup_every": "Never",
+        "keep_checkpoints": "all",
+        "time_limit": "1h 30m",
+    }
+
+
+def test_deterministic_is_a_switch_and_its_own_origin():
+    assert options("--deterministic").top["deterministic"] == (True, "--deterministic")
 
 
 def test_values_that_start_with_a_dash_are_values():
@@ -111,6 +134,11 @@ def test_all_missing_files_are_named_at_once():
         ("--model-config", "--model_conf"),
         ("--experiment_root", "--experiments-root"),
         ("--print-conf", "--print-config"),
+        ("--resum", "--resume"),
+        ("--run-i", "--run_id"),
+        ("--deterministc", "--deterministic"),
+        ("--keep-checkpoint", "--keep-checkpoints"),
+        ("--timelimit", "--time-limit"),
         ("--Seed", "--seed"),
     ],
 )
@@ -166,17 +194,140 @@ def test_an_interval_that_is_none_is_told_with_its_flag(flag, text):
     assert f"at: {flag}" in complaint(flag, text)
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "some", ""])
+def test_a_number_of_checkpoints_that_is_none_is_told_with_its_flag(text):
+    assert f"{text!r} is no number of checkpoints.\n  at: --keep-checkpoints" in complaint(
+        "--keep-checkpoints", text
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "-2h", "soon", "2 parsecs", ""])
+def test_a_time_limit_that_is_none_is_told_with_its_flag(text):
+    assert f"{text!r} is no time.\n  at: --time-limit" in complaint("--time-limit", text)
+
+
 def test_every_fault_of_a_command_line_is_told_at_once():
     with pytest.raises(ConfigError) as caught:
-        parse_options(["--epoch", "3", "--tracker", "x", "--backup-every", "0", "--model_conf", "m.yml"], {})
+        parse_options(
+            ["--epoch", "3", "--tracker", "x", "--backup-every", "0", "--time-limit", "soon", "--code", "old"]
+            + ["--resume", "auto", "--model_conf", "m.yml"],
+            {},
+        )
 
     told = str(caught.value)
-    for part in ("no flag --epoch", "no tracker 'x'", "'0' is not above 0", "Not given: --data_conf"):
+    for part in (
+        "no flag --epoch",
+        "no tracker 'x'",
+        "'0' is not above 0",
+        "'soon' is no time",
+        "no code 'old'",
+        "--resume auto has no run to look for",
+        "Not given: --data_conf",
+    ):
         assert part in told
 
 
 def test_a_switch_takes_no_value():
     assert "--check" in complaint("--check=true")
+
+
+# The run to continue
+
+
+@pytest.mark.parametrize("run", ["abc", "experiments/abc", "me/project/abc", "/data/runs/abc"])
+def test_a_run_to_continue_needs_no_files_for_it_has_its_own(run):
+    found = parse_options(["--resume", run], {})
+
+    assert (found.resume, found.run_id, found.code) == (run, None, "snapshot")
+
+
+def test_a_continued_run_takes_flags_and_overrides():
+    found = parse_options(
+        ["--resume=abc", "--epochs", "9", "--code", "current", "--backup-every=1", "model.params.lr=0.1"], {}
+    )
+
+    assert (found.top["epochs"], found.top["seed"]) == ((9, "--epochs"), (42, "default"))
+    assert (found.code, found.schedule) == ("current", {"backup_every": "1"})
+    assert found.overrides == {"model.params.lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "surplus"),
+    [
+        (["--model_conf", "m.yml"], "--model_conf"),
+        (["--eval-conf", "e.yml", "--data-conf", "d.yml"], "--data_conf, --eval_conf"),
+        (["--arch_impl", "a.py", "--run_id", "abc"], "--arch_impl, --run_id"),
+    ],
+    ids=["one", "two", "with an id"],
+)
+def test_files_and_an_id_beside_a_run_to_continue_are_refused(arguments, surplus):
+    with pytest.raises(ConfigError) as caught:
+        parse_options(["--resume", "abc", *arguments], {})
+
+    assert str(caught.value) == (
+        f"{surplus} cannot be given with --resume RUN: the run has its own.\n"
+        "  at: --resume\n"
+        "  Values are changed by their dotted keys, as model.params.lr=0.1;"
+        " --code current uses the present code."
+    )
+
+
+def test_an_id_in_the_environment_does_not_refuse_a_run_that_is_named():
+    assert parse_options(["--resume", "abc"], {"WANDB_RUN_ID": "other"}).resume == "abc"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "run_id", "given_by"),
+    [
+        (["--run_id", "mine"], {}, "mine", "--run_id"),
+        ([], {"WANDB_RUN_ID": "theirs"}, "theirs", "WANDB_RUN_ID"),
+        (["--run-id=mine"], {"WANDB_RUN_ID": "theirs"}, "mine", "--run_id"),
+        ([], {"WANDB_RUN_ID": ""}, None, "WANDB_RUN_ID"),
+    ],
+    ids=["flag", "variable", "both", "empty variable"],
+)
+def test_the_id_of_a_run_comes_from_the_flag_then_from_the_environment(arguments, environ, run_id, given_by):
+    found = options(*arguments, **environ)
+
+    assert (found.run_id, found.run_id_from, found.resume) == (run_id, given_by, None)
+
+
+@pytest.mark.parametrize(("arguments", "environ"), [(["--run_id=a"], {}), ([], {"WANDB_RUN_ID": "a"})])
+def test_auto_needs_the_files_and_an_id(arguments, environ):
+    found = options("--resume", "auto", *arguments, **environ)
+
+    assert (found.resume, found.run_id, found.files["model"]) == ("auto", "a", Path("m.yml"))
+
+
+def test_auto_without_an_id_says_what_gives_one():
+    assert complaint("--resume", "auto") == (
+        "--resume auto has no run to look for.\n"
+        "  at: --resume\n"
+        "  --run_id ID, or the variable WANDB_RUN_ID, names it: the same one each time."
+    )
+
+
+def test_auto_without_the_files_names_them():
+    with pytest.raises(ConfigError, match="Not given: --model_conf, --data_conf, --eval_conf, --arch_impl"):
+        parse_options(["--resume", "auto", "--run_id", "a"], {})
+
+
+def test_a_trial_that_a_sweep_hands_out_is_continued_if_it_was_begun():
+    found = options(WANDB_SWEEP_ID="s", WANDB_RUN_ID="trial")
+
+    assert (found.resume, found.run_id) == ("auto", "trial")
+
+
+@pytest.mark.parametrize("environ", [{"WANDB_SWEEP_ID": "s"}, {"WANDB_RUN_ID": "trial"}])
+def test_a_sweep_without_an_id_and_an_id_without_a_sweep_ask_for_nothing(environ):
+    assert options(**environ).resume is None
+
+
+def test_which_code_to_use_is_one_of_two():
+    told = complaint("--code", "snapshto")
+
+    assert "There is no code 'snapshto'.\n  at: --code\n  did you mean: snapshot\n" in told
+    assert "known: current, snapshot" in told
 
 
 # Overrides
@@ -326,7 +477,12 @@ def composed(folder):
         files = {section: Path(f"{section}.yml") for section in texts}
         for section, path in files.items():
             path.write_text(textwrap.dedent(texts[section]))
-        top = {"arch_impl": ("a.py", "--arch_impl"), "seed": (42, "default"), "epochs": (3, "--epochs")}
+        top = {
+            "arch_impl": ("a.py", "--arch_impl"),
+            "seed": (42, "default"),
+            "epochs": (3, "--epochs"),
+            "deterministic": (False, "default"),
+        }
         return config.compose(files, top, overrides or {}, {})
 
     return compose
@@ -358,6 +514,7 @@ def test_each_value_is_shown_with_its_origin(composed):
         "arch_impl: a.py              # --arch_impl\n"
         "seed: 42                     # default\n"
         "epochs: 3                    # --epochs\n"
+        "deterministic: false         # default\n"
     )
 
 
@@ -370,7 +527,7 @@ def test_each_value_stays_on_one_line_and_is_what_it_was(composed, value):
     lines = with_origins(accepted).splitlines()
 
     (line,) = [line for line in lines if line.startswith("model.params.text: ")]
-    assert len(lines) == 9
+    assert len(lines) == 10
     written = line.removeprefix("model.params.text: ").rpartition("#")[0].strip()
     assert options(f"model.params.text={written}").overrides == {"model.params.text": value}
 

@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -442,3 +443,66 @@ def test_the_same_project_twice_gives_the_same_class(project):
 
     assert first is second
     assert sys.path.count(str(project.root)) == 1
+
+
+# The copy of a run's code
+
+
+@pytest.fixture
+def copy(project, new_project, monkeypatch):
+    """A project as a run has copied it, and as it has become since: the folder of the process."""
+    copied = new_project("experiments/abc/code")
+    for home, number in ((copied, 1), (project, 2)):
+        home.write("modules/models/m.py", f"class M: number = {number}\n")
+        home.write("modules/models/base.py", f"number = {number}\n")
+        home.write(
+            "modules/data/d.py", f"from modules.models.base import number\nclass D: number = {number}\n"
+        )
+        home.write("nets/net.py", f"class Net: number = {number}\n")
+    monkeypatch.chdir(project.root)
+    return copied
+
+
+def test_classes_come_from_the_copy_although_the_project_was_looked_at_before(project, copy):
+    project.plugins()
+
+    plugins = Plugins(copy.root, snapshot=True)
+
+    assert plugins.project == copy.root
+    assert plugins.find("model", "M", WHERE).target.number == 1
+    assert plugins.find("data", "D", WHERE).target.number == 1
+    assert sys.modules["modules.models.base"].number == 1
+
+
+def test_the_architecture_file_comes_from_the_copy(project, copy):
+    plugins = Plugins(copy.root, snapshot=True)
+
+    assert plugins.located(Path("nets/net.py")) == copy.root / "nets/net.py"
+    assert plugins.architecture(Path("nets/net.py"), "Net", "--arch_impl").target.number == 1
+
+
+@pytest.mark.parametrize("form", ["{outside}", "../elsewhere/net.py", "modules/../../elsewhere/net.py"])
+def test_an_architecture_file_from_outside_of_the_project_comes_from_the_copy(project, copy, form):
+    outside = project.root.parent / "elsewhere" / "net.py"
+    outside.parent.mkdir()
+    outside.write_text("class Net: number = 2\n")
+    copy.write("outside/net.py", "class Net: number = 1\n")
+
+    plugins = Plugins(copy.root, snapshot=True)
+
+    path = Path(form.format(outside=outside))
+    assert plugins.located(path) == copy.root / "outside/net.py"
+    assert plugins.architecture(path, "Net", "--arch_impl").target.number == 1
+
+
+def test_an_architecture_file_that_the_copy_does_not_hold_is_told(copy):
+    with pytest.raises(PluginError, match=r"There is no architecture file nets/other\.py"):
+        Plugins(copy.root, snapshot=True).architectures(Path("nets/other.py"), "--arch_impl")
+
+
+def test_a_copy_needs_no_folder_that_its_process_was_started_in(copy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    plugins = Plugins(copy.root, snapshot=True)
+
+    assert plugins.architecture(Path("nets/net.py"), "Net", "--arch_impl").target.number == 1

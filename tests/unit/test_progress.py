@@ -1,4 +1,5 @@
 import io
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_line_has_epoch_time_time_left_and_what_is_new(clock):
     )
 
 
+def test_the_time_left_of_a_run_that_goes_on_is_reckoned_from_where_it_went_on(clock):
+    stream = io.StringIO()
+    lines = Lines(100, stream)
+
+    clock.now += 100.0  # an evaluation before the first epoch says nothing about the epochs
+    lines.end_epoch(40)
+    lines.start_epoch(40, 4, 2)
+    clock.now += 10.0
+    lines.end_epoch(41)
+    clock.now += 10.0
+    lines.end_epoch(42)
+
+    told = [line.split("  ")[-1] for line in stream.getvalue().splitlines()]
+    assert told[1:] == ["10 s, 590 s left", "20 s, 580 s left"]
+
+
 def test_a_line_is_flushed_at_once(clock):
     class Stream(io.StringIO):
         flushed = ""
@@ -88,6 +105,24 @@ def test_bars_show_the_run_the_epoch_and_the_values():
     assert "1/2" in shown
     assert "epoch 1: " in shown
     assert "loss=0.1235" in shown
+
+
+def test_bars_of_a_run_that_goes_on_begin_where_it_was():
+    stream = Terminal()
+    bars = Bars(100, stream)
+
+    bars.end_epoch(40)
+    bars.start_epoch(40, 8, 5)
+    time.sleep(0.12)  # a bar is drawn ten times a second
+    bars.step()
+    bars.end_epoch(41)
+    bars.close()
+
+    shown = stream.getvalue()
+    assert "40/100" in shown
+    assert "41/100" in shown
+    assert "epoch 41: " in shown
+    assert "6/8" in shown
 
 
 def test_bars_leave_the_terminal_usable_when_nothing_was_shown():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from jade.config import Config
 from jade.entries import Entry
-from jade.errors import CheckpointError
+from jade.errors import CheckpointError, ConfigError
 from jade.record import Record, new_run_id
 
 
@@ -120,7 +120,23 @@ def test_a_run_id_that_is_taken_is_refused_and_the_old_run_left_alone(record):
         Record(record.directory.parent, "abc").create()
 
     assert "at: WANDB_RUN_ID" in str(caught.value)
+    assert "--resume auto continues it." in str(caught.value)
     assert status(record)["status"] == "finished"
+
+
+def test_a_run_id_that_is_taken_names_the_flag_it_came_from(record):
+    with pytest.raises(CheckpointError, match="at: --run_id"):
+        Record(record.directory.parent, "abc", "--run_id").create()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "..", "a.b", "ä", "x" * 129, "a\n"], ids=repr)
+def test_a_run_id_that_is_no_name_of_a_folder_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError) as caught:
+        Record(tmp_path, name, "--run_id")
+
+    assert str(caught.value) == (
+        f"{name!r} is no run id; it has letters, digits, '-' and '_' only.\n  at: --run_id"
+    )
 
 
 def test_a_root_that_is_a_file_is_told(tmp_path):
@@ -199,10 +215,52 @@ def test_code_that_cannot_be_copied_is_told_as_an_error_of_the_disk(record, conf
     module = ModuleType("of_the_project")
     module.__file__ = str(project / "train.py")
     monkeypatch.setitem(sys.modules, "of_the_project", module)
-    (record.directory / "code").write_text("in the way")
+    (record.directory / "code").mkdir()
+    (record.directory / "code.previous").write_text("in the way")
 
-    with pytest.raises(CheckpointError, match="code"):
+    with pytest.raises(CheckpointError, match=r"code cannot be written: Not a directory"):
         record.describe(config, project, [], {})
+
+
+def test_code_that_was_copied_before_is_kept_beside_the_new_copy(record, project, monkeypatch):
+    module = ModuleType("of_the_project")
+    module.__file__ = str(project / "train.py")
+    monkeypatch.setitem(sys.modules, "of_the_project", module)
+
+    for text in ("first", "second", "third"):
+        (project / "train.py").write_text(text)
+        record.copy_code(project)
+
+    assert (record.directory / "code/train.py").read_text() == "third"
+    assert (record.directory / "code.previous/train.py").read_text() == "second"
+
+
+def test_the_configuration_is_written_last_for_it_says_that_all_else_is_there(
+    record, config, project, monkeypatch
+):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("jade.snapshot.copy_code", fail)
+
+    with pytest.raises(CheckpointError, match="code cannot be written"):
+        record.describe(config, project, [], {})
+
+    assert (record.directory / "environment.json").is_file()
+    assert not (record.directory / "config.yml").exists()
+
+
+def test_facts_of_the_environment_can_be_changed_and_the_others_stay(record, config, project):
+    record.describe(config, project, ["python"], {"device": "cpu", "schedule": {"time_limit": "1h"}})
+
+    record.update_environment(schedule={"time_limit": "2h"})
+
+    known = json.loads((record.directory / "environment.json").read_text())
+    assert (known["command"], known["device"], known["schedule"]) == (
+        ["python"],
+        "cpu",
+        {"time_limit": "2h"},
+    )
 
 
 # Metrics
@@ -405,3 +463,181 @@ def test_a_status_that_cannot_be_written_is_told(record):
 
     with pytest.raises(CheckpointError, match=r"status\.json cannot be written"):
         record.update_status("running")
+
+
+# A run that goes on
+
+
+def logged(record, count):
+    """Log so many rows, each with a text."""
+    for number in range(count):
+        record.log([Entry("loss", "scalar", number), Entry("note", "text", str(number))], 10 * number, number)
+
+
+def going_on(record):
+    return Record(record.directory.parent, record.run_id)
+
+
+def test_rows_after_the_checkpoint_are_cut_off_and_made_again_under_their_numbers(record):
+    logged(record, 5)
+
+    after = going_on(record)
+    kept = after.continue_from(3, 0.0)
+    cut = rows(record)
+    after.log([Entry("loss", "scalar", 7.0)], 30, 3)
+
+    assert kept == cut
+    assert [row["metrics"]["loss"] for row in kept] == [0, 1, 2]
+    assert [(row["row"], row["metrics"]["loss"]) for row in rows(record)] == [(0, 0), (1, 1), (2, 2), (3, 7)]
+
+
+def test_pictures_and_tables_of_rows_that_are_cut_off_are_deleted_and_the_others_stay(record):
+    logged(record, 3)
+
+    going_on(record).continue_from(2, 0.0)
+
+    assert sorted(path.name for path in (record.directory / "media/note").iterdir()) == ["0.txt", "10.txt"]
+
+
+def test_a_file_that_a_kept_row_shows_as_well_stays(record):
+    record.log([Entry("note", "text", "first")], 10, 0)
+    record.log([Entry("note", "text", "second")], 10, 0)
+
+    going_on(record).continue_from(1, 0.0)
+
+    assert (record.directory / "media/note/10.txt").is_file()
+
+
+def test_no_file_outside_of_the_runs_folder_is_deleted_whatever_a_row_says(record, tmp_path):
+    for name in ("above", "absolute"):
+        (tmp_path / name).touch()
+    files = {"a": "../../above", "b": str(tmp_path / "absolute")}
+    row = {"row": 0, "iterations": 0, "epochs": 0, "metrics": {}, "files": files}
+    record.metrics_path.write_text(json.dumps(row) + "\n")
+
+    going_on(record).continue_from(0, 0.0)
+
+    assert (tmp_path / "above").exists()
+    assert (tmp_path / "absolute").exists()
+
+
+def test_a_run_whose_checkpoint_counts_every_row_loses_none(record):
+    logged(record, 3)
+    before = record.metrics_path.read_bytes()
+
+    going_on(record).continue_from(3, 0.0)
+
+    assert record.metrics_path.read_bytes() == before
+
+
+@pytest.mark.parametrize("torn", ['{"row": 2, "iter', "\n", "\0\0\0", "\xff{", '{"row": 2}'], ids=repr)
+def test_a_last_line_that_was_torn_is_cut_off(record, torn, caplog):
+    logged(record, 2)
+    with record.metrics_path.open("a", encoding="latin-1") as file:
+        file.write(torn)
+
+    after = going_on(record)
+    kept = after.continue_from(2, 0.0)
+    after.log([Entry("loss", "scalar", 5.0)], 20, 2)
+
+    assert [row["row"] for row in kept] == [0, 1]
+    assert [row["row"] for row in rows(record)] == [0, 1, 2]
+    assert caplog.records == []
+
+
+def test_rows_that_are_missing_or_unreadable_are_told(record, caplog):
+    logged(record, 2)
+    first, second = record.metrics_path.read_text().splitlines()
+    record.metrics_path.write_text(f"{first}\n{second[:20]}\n")
+
+    after = going_on(record)
+    kept = after.continue_from(4, 0.0)
+    after.log([Entry("loss", "scalar", 5.0)], 20, 2)
+
+    assert [row["row"] for row in kept] == [0]
+    assert [line.getMessage() for line in caplog.records] == [
+        f"{record.metrics_path} holds 1 of the 4 rows that were logged before the checkpoint."
+    ]
+    assert json.loads(record.metrics_path.read_text().splitlines()[-1])["row"] == 4
+
+
+def test_a_run_that_had_logged_nothing_goes_on_without_a_file_of_rows(record, caplog):
+    assert going_on(record).continue_from(0, 0.0) == []
+
+    assert list(record.directory.iterdir()) == []
+    assert caplog.records == []
+
+
+def test_the_runtime_goes_on_and_leaves_out_the_time_between_two_processes(record):
+    after = going_on(record)
+
+    after.continue_from(0, 1000.0)
+    after.log([Entry("loss", "scalar", 5.0)], 20, 2)
+
+    assert 1000 <= after.runtime < 1060
+    assert 1000 <= rows(record)[0]["runtime"] < 1060
+
+
+def test_the_status_keeps_when_the_run_was_begun_and_where_it_was_interrupted(record):
+    record.update_status("running", iterations=3)
+    began = status(record)["started"]
+
+    for iterations in (3, 7):
+        after = going_on(record)
+        after.continue_from(0, 1000.0)
+        after.interrupted(iterations=iterations, was="running")
+        after.update_status("running")
+
+    found = status(record)
+    assert found["started"] == began
+    assert [(one["iterations"], one["was"]) for one in found["interruptions"]] == [
+        (3, "running"),
+        (7, "running"),
+    ]
+    assert all(one["continued"] >= began for one in found["interruptions"])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\0\0"], ids=repr)
+def test_a_status_that_was_torn_is_begun_anew(record, text):
+    (record.directory / "status.json").write_text(text)
+
+    after = going_on(record)
+    after.continue_from(0, 0.0)
+    after.update_status("running")
+
+    assert status(record)["status"] == "running"
+
+
+def test_rows_that_cannot_be_cut_are_told(record):
+    logged(record, 2)
+    (record.directory / ".metrics.jsonl.tmp").mkdir()
+
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl cannot be written: Is a directory"):
+        going_on(record).continue_from(1, 0.0)
+
+
+def test_starting_over_leaves_nothing_to_go_on_from_and_keeps_damaged_checkpoints_aside(
+    record, config, project
+):
+    record.describe(config, project, [], {})
+    logged(record, 2)
+    record.update_status("failed")
+    names = ("model.pt", "model.previous.pt", "checkpoint_3.pt")
+    for name in (*names, "mine.txt"):
+        (record.directory / name).write_text(name)
+    (record.directory / "wandb").mkdir()
+
+    after = going_on(record)
+    after.start_over()
+    after.log([Entry("loss", "scalar", 5.0)], 20, 2)
+
+    left = {path.name for path in record.directory.iterdir()}
+    assert left == {"metrics.jsonl", "mine.txt", "wandb", *(f"{name}.damaged" for name in names)}
+    assert (record.directory / "model.pt.damaged").read_text() == "model.pt"
+    assert [row["row"] for row in rows(record)] == [0]
+
+
+def test_starting_over_in_an_empty_folder_is_fine(record):
+    record.start_over()
+
+    assert list(record.directory.iterdir()) == []

@@ -162,6 +162,80 @@ def test_modules_with_odd_files_do_no_harm(project, imported, tmp_path, monkeypa
     assert names == ["train.py"]
 
 
+# Differences
+
+
+@pytest.fixture
+def copy(project, imported, tmp_path):
+    """A copy of a project of two files, and the project."""
+    imported("train.py")
+    imported("modules/models/vae.py")
+    snapshot.copy_code(project, tmp_path / "code")
+    return tmp_path / "code"
+
+
+def test_a_copy_of_what_is_still_there_has_no_differences(project, copy):
+    assert snapshot.differences(copy, project) == []
+
+
+def test_files_that_were_changed_or_are_gone_are_named_in_order(project, copy):
+    (project / "train.py").unlink()
+    (project / "modules/models/vae.py").write_text("X = 2\n")
+
+    assert snapshot.differences(copy, project) == ["modules/models/vae.py", "train.py"]
+
+
+def test_a_file_that_has_become_a_folder_is_a_difference(project, copy):
+    (project / "train.py").unlink()
+    (project / "train.py").mkdir()
+
+    assert snapshot.differences(copy, project) == ["train.py"]
+
+
+def test_other_ends_of_lines_are_a_difference(project, copy):
+    (project / "train.py").write_bytes(b"X = 1\r\n")
+
+    assert snapshot.differences(copy, project) == ["train.py"]
+
+
+def test_what_the_copy_never_held_is_no_difference(project, copy):
+    (project / "modules/models/new.py").write_text("")
+    (project / "data.csv").write_text("1")
+
+    assert snapshot.differences(copy, project) == []
+
+
+def test_what_python_compiled_in_the_copy_is_no_difference(project, copy):
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__/train.cpython-311.pyc").write_bytes(b"x")
+
+    assert snapshot.differences(copy, project) == []
+
+
+def test_a_copy_that_is_not_there_has_no_differences(project, tmp_path):
+    assert snapshot.differences(tmp_path / "nothing", project) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "differing"),
+    [("N = 1\n", []), ("N = 2\n", ["outside/net.py"]), (None, ["outside/net.py"])],
+    ids=["the same", "changed", "gone"],
+)
+def test_an_architecture_file_outside_of_the_project_is_compared_where_it_lies(
+    project, imported, tmp_path, text, differing
+):
+    imported("train.py")
+    architecture = tmp_path / "elsewhere" / "net.py"
+    architecture.parent.mkdir()
+    architecture.write_text("N = 1\n")
+    snapshot.copy_code(project, tmp_path / "code", architecture)
+    architecture.unlink()
+    if text is not None:
+        architecture.write_text(text)
+
+    assert snapshot.differences(tmp_path / "code", project, architecture) == differing
+
+
 # Git
 
 

@@ -100,9 +100,20 @@ def test_the_summary_of_a_run_is_a_table_the_folder_and_the_way_to_upload():
 
 
 def test_the_address_of_an_online_run_is_shown_as_it_is():
-    text = summary.text(Metrics(), "stopped", Path("x"), "https://wandb.example/me/jade/runs/abc")
+    text = summary.text(Metrics(), "finished", Path("x"), "https://wandb.example/me/jade/runs/abc")
 
-    assert text == "The run has stopped.\nfolder  x\nW&B     https://wandb.example/me/jade/runs/abc"
+    assert text == "The run has finished.\nfolder  x\nW&B     https://wandb.example/me/jade/runs/abc"
+
+
+def test_a_run_that_was_stopped_says_how_it_goes_on():
+    text = summary.text(Metrics(), "stopped", Path("my experiments/abc"), "https://wandb.example/abc")
+
+    assert text == (
+        "The run has stopped.\n"
+        "folder  my experiments/abc\n"
+        "go on   python train.py --resume 'my experiments/abc'\n"
+        "W&B     https://wandb.example/abc"
+    )
 
 
 def test_without_metrics_and_tracker_there_is_the_folder_only():

@@ -211,6 +211,42 @@ def test_a_loss_item_that_is_no_number_is_refused_by_name(trainer, value):
         trainer.add_loss_item("Rec Loss", value)
 
 
+def test_means_that_were_not_logged_yet_go_on_in_another_trainer(trainer):
+    values = [torch.tensor(0.1), 0.2, np.float32(0.3), 1e9, torch.tensor(-1e9), 0.7]
+    undisturbed, after = made(Toy), made(Toy)
+    for value in values:
+        undisturbed.add_loss_item("loss", value)
+    undisturbed.add_loss_item("late", 1.0)
+
+    for value in values[:4]:
+        trainer.add_loss_item("loss", value)
+    after.waiting_losses = trainer.waiting_losses
+    for value in values[4:]:
+        after.add_loss_item("loss", value)
+    after.add_loss_item("late", 1.0)
+
+    assert after.take_losses() == undisturbed.take_losses()
+
+
+def test_asking_for_the_waiting_means_changes_no_bit_of_them(trainer):
+    other = made(Toy)
+    for value in torch.rand(3000, generator=torch.Generator().manual_seed(0)):
+        trainer.add_loss_item("loss", value)
+        other.add_loss_item("loss", value)
+        assert other.waiting_losses["loss"][1] > 0
+
+    assert other.take_losses() == trainer.take_losses()
+
+
+def test_waiting_means_are_plain_numbers_by_name(trainer):
+    trainer.add_loss_item("loss", torch.tensor(1.5))
+    trainer.add_loss_item("loss", 2)
+
+    assert trainer.waiting_losses == {"loss": [3.5, 2]}
+    assert trainer.take_losses() == {"loss": 1.75}
+    assert trainer.waiting_losses == {}
+
+
 # What initialize should have done
 
 
@@ -285,6 +321,43 @@ def test_whatever_gives_batches_is_a_train_loader_also_without_a_length(trainer,
     assert faults_of(trainer) == []
 
 
+@pytest.mark.parametrize(
+    ("loader", "told"),
+    [
+        ({"a": DataLoader([1]), "b": None}, "Toy sets no train_loader['b'] in initialize."),
+        ((DataLoader([1]), 7), "The train_loader[1] of Toy is a int, which gives no batches."),
+        ({"a": DataLoader([])}, "The train_loader['a'] of Toy has no batches."),
+        ({}, "The train_loader of Toy holds no loaders."),
+    ],
+    ids=["missing", "number", "empty", "none"],
+)
+def test_each_of_several_train_loaders_is_looked_at(trainer, loader, told):
+    trainer.train_loader = loader
+
+    assert [fault.splitlines()[0] for fault in faults_of(trainer)] == [told]
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [{"a": DataLoader([1]), "b": DataLoader([2, 3])}, (DataLoader([1]), DataLoader([2]))],
+    ids=["dictionary", "tuple"],
+)
+def test_several_train_loaders_side_by_side_are_one(trainer, loader):
+    trainer.train_loader = loader
+
+    assert faults_of(trainer) == []
+
+
+@pytest.mark.parametrize("counter", ["iterations", "epochs"])
+def test_a_counter_that_the_user_sets_is_told(trainer, counter):
+    setattr(trainer, counter, 5)
+
+    (fault,) = faults_of(trainer)
+
+    assert "Toy sets self.iterations or self.epochs, which count what JADE has done." in fault
+    assert "How long a run trains is set by --epochs" in fault
+
+
 def test_a_misspelt_stored_attribute_suggests_the_nearest_one(trainer):
     trainer.encoder = nn.Linear(1, 1)
     trainer.add_attribute_to_store("enocder")
@@ -306,16 +379,3 @@ def test_an_attribute_that_is_stored_twice_is_there_once(trainer):
     trainer.add_attribute_to_store("net")
 
     assert list(trainer.stored) == ["net", "opt"]
-
-
-def test_what_learns_but_is_not_stored_is_known_and_a_frozen_prior_is_not(trainer):
-    trainer.head = nn.Linear(1, 1)
-    trainer.head_opt = torch.optim.SGD(trainer.head.parameters())
-    trainer.prior = nn.Linear(1, 1).requires_grad_(False)
-    trainer.stored_head = nn.Linear(1, 1)
-    trainer.add_attribute_to_store("stored_head")
-
-    found = set(trainer.not_stored())
-
-    assert {"head", "head_opt"} <= found
-    assert not {"prior", "stored_head"} & found
