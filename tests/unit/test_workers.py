@@ -164,18 +164,6 @@ def test_a_loader_may_be_used_outside_of_the_main_thread():
     assert found == list(range(8))
 
 
-def test_a_signal_while_workers_are_started_arrives_afterwards():
-    arrived = []
-    before = signal.signal(signal.SIGUSR1, lambda number, frame: arrived.append(number))
-    try:
-        with signals.held():
-            os.kill(os.getpid(), signal.SIGUSR1)
-            within = list(arrived)
-        assert (within, arrived) == ([], [signal.SIGUSR1])
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-
-
 def test_signals_are_held_while_multiprocessing_starts_its_first_helper():
     # It lets SIGINT and SIGTERM through when it is done.
     code = (
