@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,6 @@ from jade.signals import Stop
 if TYPE_CHECKING:
     from jade.tracking.base import Tracker
 
-# The time limit counts from here: importing torch is part of a job's time, too.
-_BEGAN = time.monotonic()
 DEFAULTS = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
 
 _log = logging.getLogger(__name__)
@@ -177,7 +174,9 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
             _log.info("%s", resume.told_complete(start.record.run_id, state, accepted.values["epochs"]))
             return 0
         architecture = plugins.located(Path(accepted.values["arch_impl"]))
-        home, changed = resume.project_of(start.earlier, project, architecture, options.code)
+        # Without a checkpoint nothing is to be continued: the code may have been mended since.
+        wanted = options.code if state else "current"
+        home, changed = resume.project_of(start.earlier, project, architecture, wanted)
         plugins = plugins if home == project else Plugins(home, snapshot=True)
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)
@@ -186,7 +185,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
     if options.check:
         return _report(assembly.check(accepted, plugins, device, schedule))
     if schedule.seconds is not None:
-        start.stop.limit(schedule.seconds - (time.monotonic() - _BEGAN))
+        start.stop.limit(schedule.seconds)
     around = experiment.Surroundings(
         plugins,
         device,

@@ -109,6 +109,10 @@ def _batches(evaluation: Evaluation, loader: Any) -> Iterator[Any]:  # noqa: ANN
         yield devices.move(data, device)
 
 
+# What every evaluation has before its user adds to it.
+OWN_NAMES = frozenset({"datasets", "trainer", "_stored", "_in_run", "data_loader"})
+
+
 class DatasetEvaluation(Evaluation):
     """The mean of something over a dataset: define `evaluate_batch` only."""
 

@@ -94,6 +94,8 @@ def newest_state(checkpoints: Checkpoints, damaged_is_lost: bool) -> dict[str, A
         _log.info("The run %s has no checkpoint yet: it starts over in its folder.", checkpoints.folder.name)
         return None
     path, state = found
+    if state.get("run", checkpoints.folder.name) != checkpoints.folder.name:
+        _log.warning("%s is of the run %s.", path, state["run"])
     if not {"loop", "journal", "evaluations"} <= set(state):
         raise CheckpointError(f"{path} holds a model, but not what a run goes on from.")
     return state

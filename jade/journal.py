@@ -38,6 +38,11 @@ class Journal:
         self._began = time.monotonic()
         self._began_at = 0
 
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._record.run_id
+
     def state(self) -> dict[str, Any]:
         """Return how much was written, safely on disk, and the metrics so far, as a checkpoint keeps them."""
         self._record.sync()

@@ -134,7 +134,12 @@ class Loop:
         with self._telling("on_start"):
             self._seed("start", trainer.iterations)
             trainer.on_start()
-        self._unstored: Unstored | None = Unstored(trainer, OWN_NAMES)
+        self._unstored = {place_of(type(trainer)): Unstored(trainer, OWN_NAMES)} | {
+            f"{place_of(type(evaluation))}, the evaluation {name!r}": Unstored(evaluation, eval.OWN_NAMES)
+            for name, evaluation in self._evaluations.items()
+        }
+        self._first_loader = trainer.train_loader
+        self._has_named = False
         self._backup_seconds = COPIES * sum(tensor.nbytes for tensor in _tensors(trainer)) / SLOW_DISK
         if earlier is not None:
             self._go_on_from(earlier)
@@ -154,6 +159,7 @@ class Loop:
         finally:
             self._close()
         finished = not self._stop
+        self._has_named = self._has_named and finished  # once more where the run is to go on
         self._save_backup(finished)
         return finished
 
@@ -357,15 +363,19 @@ class Loop:
         trainer = self._trainer
         self._name_what_is_not_stored()
         return {
+            "run": self._journal.run_id,
             "format": checkpoint.FORMAT,
             "jade": __version__,
             "iterations": trainer.iterations,
             "epochs": trainer.epochs,
             "attributes": state.of(trainer),
+            # Gradients may accumulate over steps; what a finished run leaves is complete without them.
+            "unapplied": {} if finished else state.unapplied(trainer),
             "evaluations": {name: state.of(evaluation) for name, evaluation in self._evaluations.items()},
             "loop": {
                 "position": self._position,
                 "data": self._state_of_data(),
+                "length": length_of(trainer.train_loader),
                 "seconds": self._seconds,
                 "due": {name: list(due.last) for name, (due, _) in self._chores.items()},
                 "evaluated": dict(self._evaluated),
@@ -379,12 +389,20 @@ class Loop:
     def _go_on_from(self, earlier: Mapping[str, Any]) -> None:
         trainer, loop = self._trainer, earlier["loop"]
         state.put_back(trainer, earlier["attributes"], type(trainer).__name__)
+        state.reapply(trainer, earlier.get("unapplied", {}))
         for name, evaluation in self._evaluations.items():
             state.put_back(evaluation, earlier["evaluations"].get(name, {}), f"the evaluation {name!r}")
         trainer.iterations, trainer.epochs = earlier["iterations"], earlier["epochs"]
         trainer.waiting_losses = loop["losses"]
         trainer.has_ended = loop["has_ended"]
         self._position, self._data_state = loop["position"], loop["data"]
+        length = length_of(trainer.train_loader)
+        if self._position and length != loop["length"]:
+            _log.warning(
+                "An epoch had %s batches, and has %s now: the rest of this one is another than it was.",
+                loop["length"],
+                length,
+            )
         self._evaluated = dict(loop["evaluated"])
         self._started = self._clock() - loop["seconds"]
         for name, (due, _) in self._chores.items():
@@ -395,14 +413,23 @@ class Loop:
         self._journal.continue_from(earlier["journal"], trainer.iterations)
 
     def _name_what_is_not_stored(self) -> None:
-        unstored, self._unstored = self._unstored, None
-        names = unstored.names() if unstored else ()
-        if names:
+        """Warn of what would be lost: at the first checkpoint, and where the run stops to go on later."""
+        if self._has_named:
+            return
+        self._has_named = True
+        for whose, unstored in self._unstored.items():
+            names = unstored.names()
+            if names:
+                _log.warning(
+                    "%s: %s learns or changes, but is in no checkpoint: a continued run begins with it anew."
+                    " self.add_attribute_to_store(name) puts it there.",
+                    whose,
+                    ", ".join(names),
+                )
+        if self._trainer.train_loader is not self._first_loader:
             _log.warning(
-                "%s: %s learns or changes, but is in no checkpoint: a continued run begins with it anew."
-                " self.add_attribute_to_store(name) puts it there.",
-                place_of(type(self._trainer)),
-                ", ".join(names),
+                "%s has replaced its train_loader: a continued run begins with that of initialize.",
+                type(self._trainer).__name__,
             )
 
     @contextmanager

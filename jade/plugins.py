@@ -10,6 +10,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Plugins:
     def located(self, path: Path) -> Path:
         """Return where an architecture file lies that was named from the folder the process started in."""
         if self._outside is None:
-            return self._started_in / path
+            return Path(os.path.normpath(self._started_in / path))  # ../ may lead out of the project
         # The copy has the project's files under their paths in it, however the file was named then.
         parts = path.parts
         tails = (

@@ -130,8 +130,10 @@ class Record:
         self._status = _json_of(self.directory / "status.json")
         self._began = time.time() - runtime
         self.rows = rows
-        lines = _whole_lines(self.metrics_path)
-        kept = [row for line in lines[:rows] if (row := _row_of(line)) is not None]
+        found = [(line, row) for line in _whole_lines(self.metrics_path) if (row := _row_of(line))]
+        # By their numbers: a file that was deleted meanwhile begins later.
+        by_number = {row.get("row"): (line, row) for line, row in found if _is_before(row, rows)}
+        kept = [row for _, row in by_number.values()]
         if len(kept) < rows:
             _log.warning(
                 "%s holds %d of the %d rows that were logged before the checkpoint.",
@@ -140,10 +142,10 @@ class Record:
                 rows,
             )
         if self.metrics_path.exists():
-            self._write("metrics.jsonl", "".join(f"{line}\n" for line in lines[:rows]))
+            self._write("metrics.jsonl", "".join(f"{line}\n" for line, _ in by_number.values()))
         needed = {name for row in kept for name in row.get("files", {}).values()}
-        for row in map(_row_of, lines[rows:]):
-            for name in set((row or {}).get("files", {}).values()) - needed:
+        for _, row in found:
+            for name in set() if _is_before(row, rows) else set(row.get("files", {}).values()) - needed:
                 with contextlib.suppress(OSError, ValueError):
                     self.media_file(name).unlink()
         return kept
@@ -278,6 +280,10 @@ def _whole_lines(path: Path) -> list[str]:
     if not path.exists():
         return []
     return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+
+
+def _is_before(row: Mapping[str, Any], rows: int) -> bool:
+    return isinstance(row.get("row"), int) and row["row"] < rows
 
 
 def _row_of(line: str) -> dict[str, Any] | None:

@@ -96,6 +96,10 @@ def read(folder: Path) -> Earlier:
         raise CheckpointError(f"The run's files in {folder} cannot be read: {error}") from None
     facts = _json(folder / "environment.json")
     said = facts.get("schedule")
+    if not isinstance(said, dict):
+        _log.warning(
+            "%s does not say how often the run logged and saved: defaults.", folder / "environment.json"
+        )
     schedule = {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
     return Earlier(folder, config.recorded(path, texts), schedule, facts, _json(folder / "status.json"))
 
@@ -183,7 +187,9 @@ def warn_of_inexactness(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
         "processor": (before.get("cpu_capability"), now.get("cpu_capability")),
         "Python": (before.get("python"), now.get("python")),
     }
-    versions = before.get("packages") or {}, now.get("packages") or {}
+    versions = [
+        facts["packages"] if isinstance(facts.get("packages"), dict) else {} for facts in (before, now)
+    ]
     pairs |= {name: (versions[0].get(name), versions[1].get(name)) for name in _EXACT}
     differing = [f"{name} {old} then, {new} now" for name, (old, new) in pairs.items() if old and old != new]
     if differing:

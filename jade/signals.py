@@ -65,6 +65,7 @@ class Stop:
         self.was_final = False
         self.needed = 1.0
         self._clock = clock
+        self._made = clock()
         self._asked = float("inf")
         self._deadline = float("inf")
         self._out_of_time = False
@@ -85,8 +86,8 @@ class Stop:
         return self._clock() - self._asked
 
     def limit(self, seconds: float) -> None:
-        """Ask for a stop `seconds` from now."""
-        self._deadline = self._clock() + seconds
+        """Ask for a stop `seconds` after this object was made, at the start of a job."""
+        self._deadline = self._made + seconds
 
     @property
     def deadline(self) -> float:

@@ -29,6 +29,8 @@ _PLAIN = (
     bytes,
     torch.Tensor,
     nn.Parameter,
+    UninitializedParameter,
+    UninitializedBuffer,
     torch.dtype,
     torch.device,
     torch.Size,
@@ -113,14 +115,79 @@ def _put_back(owner: Storing, name: str, value: Any, what: str) -> None:  # noqa
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"The checkpoint does not fit {what}: {name} does not take its state.",
-                hint=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                hint=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
+                "What was added to it during training has to be there after initialize.",
             ) from error
-    elif _alike(present, value):
-        # The same object, so that an optimizer goes on with it, and where it is.
+    else:
+        setattr(owner, name, _refilled(present, value))
+
+
+def _refilled(present: Any, value: Any) -> Any:  # noqa: ANN401 - any two states
+    """Return `value` in the objects that are there, which an optimizer or a dataset may hold as well."""
+    if _alike(present, value) and not present.is_inference():
         with torch.no_grad():
             present.copy_(value)
+        return present
+    if isinstance(present, np.ndarray) and _alike_arrays(present, value):
+        present[...] = value
+        return present
+    if type(present) is not type(value):
+        return value
+    if type(present) is list:
+        present[:] = [*map(_refilled, present, value), *value[len(present) :]]
+    elif type(present) in (dict, OrderedDict):
+        filled = {key: _refilled(present.get(key), item) for key, item in value.items()}
+        present.clear()
+        present.update(filled)
+    elif type(present) is deque and present.maxlen == value.maxlen:
+        present.clear()
+        present.extend(value)
     else:
-        setattr(owner, name, value)
+        return value
+    return present
+
+
+def _alike_arrays(one: Any, other: Any) -> bool:  # noqa: ANN401 - the first is an array
+    return (
+        isinstance(other, np.ndarray)
+        and (one.shape, one.dtype) == (other.shape, other.dtype)
+        and bool(one.flags.writeable)
+    )
+
+
+def modules_of(owner: Storing) -> dict[str, nn.Module]:
+    """Return the networks among the attributes to store."""
+    return {name: value for name, value in owner.stored.items() if isinstance(value, nn.Module)}
+
+
+def unapplied(owner: Storing) -> dict[str, Any]:
+    """Return what belongs to the parameters of stored networks, but to no `state_dict`.
+
+    That is which of them learn, and the gradients that may be accumulating over several steps.
+    """
+    found: dict[str, Any] = {}
+    for name, module in modules_of(owner).items():
+        parameters = dict(module.named_parameters())
+        found[name] = {
+            "learning": {key: parameter.requires_grad for key, parameter in parameters.items()},
+            "gradients": {
+                key: parameter.grad
+                for key, parameter in parameters.items()
+                if parameter.grad is not None and parameter.grad.layout == torch.strided
+            },
+        }
+    return found
+
+
+def reapply(owner: Storing, found: Mapping[str, Any]) -> None:
+    """Put back what `unapplied` returned, where there still is such a parameter."""
+    for name, module in modules_of(owner).items():
+        known = found.get(name, {"learning": {}, "gradients": {}})
+        for key, parameter in module.named_parameters():
+            parameter.requires_grad_(known["learning"].get(key, parameter.requires_grad))
+            gradient = known["gradients"].get(key)
+            if gradient is not None and gradient.shape == parameter.shape:
+                parameter.grad = gradient.to(parameter.device)
 
 
 def _alike(one: object, other: object) -> bool:

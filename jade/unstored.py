@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
-from jade.state import Storing, is_lazy
+from jade.state import Storing, is_lazy, modules_of
 
 # Longer lists hold data, and so do larger tensors: whether they changed is not looked at.
 LARGEST_CONTAINER = 1000
 LARGEST_TENSOR = 16 * 1024 * 1024  # bytes
+DEEPEST = 6
 
 
 class Unstored:
@@ -33,11 +35,28 @@ class Unstored:
         self._owner = owner
         self._known = known
         self._before = {name: _fingerprint(value) for name, value in self._others()}
+        self._plain = self._plain_values()
+        self._told: set[str] = set()
 
     def names(self) -> list[str]:
-        """Return the attributes that would be lost, sorted."""
+        """Return the attributes that would be lost and were not named before, sorted."""
         kept = _parts_of(list(self._owner.stored.values()))
-        return sorted(name for name, value in self._others() if self._is_lost(name, value, kept))
+        lost = {name for name, value in self._others() if self._is_lost(name, value, kept)}
+        # Of a network, what no state_dict has: a rate of dropout that a schedule changes.
+        now = self._plain_values()
+        lost |= {name for name, value in now.items() if self._plain.get(name, value) != value}
+        new = sorted(lost - self._told)
+        self._told |= lost
+        return new
+
+    def _plain_values(self) -> dict[str, str]:
+        return {
+            ".".join(part for part in (name, inner, key) if part): repr(value)
+            for name, network in modules_of(self._owner).items()
+            for inner, module in network.named_modules()
+            for key, value in vars(module).items()
+            if isinstance(value, bool | int | float | str) and key != "training" and not key.startswith("_")
+        }
 
     def _others(self) -> Iterator[tuple[str, Any]]:
         members = {**vars(self._owner), **vars(self._owner).get("_modules", {})}
@@ -81,8 +100,10 @@ def _parts_of(value: Any) -> set[int]:  # noqa: ANN401 - any attribute
     return set().union(*(_parts_of(part) for part in list(parts)[:LARGEST_CONTAINER]))
 
 
-def _fingerprint(value: Any) -> object:  # noqa: ANN401 - any attribute
+def _fingerprint(value: Any, depth: int = 0) -> object:  # noqa: ANN401 - any attribute
     """Return what tells two states of an attribute apart, or None for what holds none that is known."""
+    if depth > DEEPEST or isinstance(value, Dataset | DataLoader):
+        return None
     if isinstance(value, nn.Module):
         return [_fingerprint(tensor) for tensor in [*value.parameters(), *value.buffers()]]
     if isinstance(value, torch.Tensor | np.ndarray | np.generic):
@@ -91,9 +112,11 @@ def _fingerprint(value: Any) -> object:  # noqa: ANN401 - any attribute
         return repr(value)
     if isinstance(value, dict | list | tuple | deque | set):
         items = list(value.items()) if isinstance(value, dict) else list(value)
-        return [_fingerprint(item) for item in items] if len(items) <= LARGEST_CONTAINER else None
+        return [_fingerprint(item, depth + 1) for item in items] if len(items) <= LARGEST_CONTAINER else None
     if hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
-        return _fingerprint(value.state_dict())
+        return _fingerprint(value.state_dict(), depth + 1)
+    if type(value).__module__.partition(".")[0] in ("modules", "__main__") and hasattr(value, "__dict__"):
+        return [_fingerprint(item, depth + 1) for item in vars(value).values()]  # the user's own class
     return None
 
 

@@ -449,7 +449,8 @@ def test_an_optimizer_of_other_parameters_is_named():
 
     assert str(caught.value) == (
         "The checkpoint does not fit Toy: kept does not take its state.\n"
-        "  ValueError: loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+        "  ValueError: loaded state dict contains a parameter group that doesn't match the size of optimizer's group\n"
+        "  What was added to it during training has to be there after initialize."
     )
 
 
