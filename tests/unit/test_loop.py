@@ -4,7 +4,7 @@ import logging
 import random
 import re
 import warnings
-from collections import namedtuple
+from collections import deque, namedtuple
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -1314,3 +1314,116 @@ def test_what_becomes_something_that_cannot_be_stored_is_told_and_the_backup_bef
         run(Changing, backup="3 iterations")
 
     assert checkpoint.read(record.directory / "model.pt")["iterations"] == 3
+
+
+# What a hostile user's trainer does
+
+
+class Accumulating(Noisy):
+    """Applies its gradients at every third step only."""
+
+    def train_step(self, data):
+        loss = (self.net(data) - data).square().mean()
+        loss.backward()
+        if self.iterations % 3 == 2:
+            self.opt.step()
+            self.opt.zero_grad()
+
+
+class Unfreezing(Noisy):
+    """Learns its bias from the second epoch on."""
+
+    def initialize(self):
+        super().initialize()
+        next(module for module in self.net.modules() if hasattr(module, "bias")).bias.requires_grad_(False)
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.net.requires_grad_(True)
+
+
+class InLists(Noisy):
+    """Learns tensors that its optimizer holds, too, and keeps them in a list, a dictionary and a deque's neighbor."""
+
+    def initialize(self):
+        super().initialize()
+        self.latent = [torch.zeros(2, requires_grad=True)]
+        self.named = {"scale": torch.ones(1, requires_grad=True)}
+        self.recent = deque(maxlen=2)
+        self.shared = self.recent
+        self.weights = np.ones(3)
+        self.view = self.weights
+        self.latent_opt = torch.optim.Adam([*self.latent, *self.named.values()], lr=0.1)
+        for name in ("latent", "named", "recent", "weights", "latent_opt"):
+            self.add_attribute_to_store(name)
+
+    def train_step(self, data):
+        super().train_step(data)
+        loss = (self.latent[0] * self.named["scale"] - 1.0).square().sum() + float(self.view.sum()) * 0
+        self.latent_opt.zero_grad()
+        loss.backward()
+        self.latent_opt.step()
+        self.shared.append(loss.item())
+        self.view *= 1.5
+
+
+@pytest.mark.parametrize("kind", [Accumulating, Unfreezing, InLists])
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 10])
+def test_what_no_state_dict_holds_goes_on_as_well(process, kind, stop_at):
+    undisturbed = process("undisturbed", kind)
+
+    process("stopped", kind, stop_at=stop_at)
+    done = process("stopped", kind)
+
+    assert done.result == undisturbed.result
+
+
+def test_what_an_evaluation_would_lose_is_named(process, caplog):
+    class Forgetting(Drawing):
+        def evaluate(self):
+            self.count = getattr(self, "count", 0) + 1
+            return super().evaluate()
+
+    process("stopped", evaluated=(Forgetting,), stop_at=5)
+
+    told = [message for message in caplog.messages if "is in no checkpoint" in message]
+    assert len(told) == 1
+    assert "count learns or changes" in told[0]
+
+
+def test_a_rate_that_a_schedule_changes_inside_a_network_is_named(process, caplog):
+    class Rated(Noisy):
+        def on_epoch_end(self):
+            super().on_epoch_end()
+            self.net.slope = 0.5 * getattr(self.net, "slope", 1.0)
+
+        def initialize(self):
+            super().initialize()
+            self.net.slope = 1.0
+
+    process("stopped", Rated, stop_at=6)
+
+    assert any("net.slope learns or changes" in message for message in caplog.messages)
+
+
+def test_a_loader_that_was_replaced_is_named_when_the_run_stops(process, caplog):
+    class Replacing(Noisy):
+        def on_epoch_end(self):
+            super().on_epoch_end()
+            self.train_loader = list(self.train_loader)
+
+    process("stopped", Replacing, stop_at=6)
+
+    assert any("has replaced its train_loader" in message for message in caplog.messages)
+
+
+def test_an_epoch_of_another_length_is_told(process, caplog):
+    class Shorter(Noisy):
+        def initialize(self):
+            super().initialize()
+            self.train_loader = DataLoader(self.train_loader.dataset, batch_size=6)
+
+    process("stopped", stop_at=1)
+    process("stopped", Shorter)
+
+    assert any(f"An epoch had {BATCHES} batches, and has 2 now" in message for message in caplog.messages)
