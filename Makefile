@@ -34,6 +34,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/examples.py
 	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/skip.py
 
 # Kills runs at random moments and continues them, twenty times each; about half an hour.
 torture: $(INSTALLED)
