@@ -163,8 +163,8 @@ def _bytes(tensor):
     return tensor.contiguous().reshape(-1).view(torch.uint8)  # NaN is equal to itself, -0.0 is not 0.0
 
 
-# What depends on the clock.
-_FREE = ("['loop']['seconds']", "['journal']['runtime']", "['loop']['due']")
+# What depends on the clock, and the run's own id.
+_FREE = ("['run']", "['loop']['seconds']", "['journal']['runtime']", "['loop']['due']")
 
 
 def _unequal(one, other, path):
