@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.integration import torture
-from tests.integration.test_resume import FILES, rows, status, until
+from tests.integration.test_stop_and_resume import FILES, rows, status, until
 from tests.tracking.loopback import ENTITY, PROJECT, Loopback
 
 RUN = [*FILES, "--epochs=3", "--log-loss-every=5", "--backup-every=7 iterations"]
