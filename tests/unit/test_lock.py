@@ -199,7 +199,7 @@ def test_children_of_a_dead_owner_do_not_hold_the_lock(tmp_path):
         try:
             os.kill(child, 0)
             with owned(tmp_path, {}, wait=never):
-                pass
+                assert (tmp_path / NAME).exists()
         finally:
             os.kill(child, signal.SIGKILL)
 
