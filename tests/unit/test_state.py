@@ -325,7 +325,7 @@ def test_what_would_be_written_but_not_read_is_refused_or_comes_back(value):
     trainer = storing(value)
 
     if not told(trainer):
-        written_and_read(state.of(trainer))
+        assert list(written_and_read(state.of(trainer))) == ["kept"]
 
 
 def test_a_state_that_became_something_that_cannot_be_read_back_is_refused():
