@@ -34,11 +34,12 @@ CAPABILITIES = ("server", "slurm", "analysis", "recipes", "job_batches")
 
 
 def modules():
+    """The files of the core: neither the room of a capability nor its command, which may be deleted."""
     root = REPOSITORY / "jade"
     for path in sorted(root.rglob("*.py")):
-        if "template" not in path.parts:
-            name = ".".join(path.relative_to(root).with_suffix("").parts)
-            yield name.removesuffix("__init__").rstrip("."), path
+        parts = path.relative_to(root).with_suffix("").parts
+        if "template" not in parts and not {*parts[:1], *parts[1:2]} & set(CAPABILITIES):
+            yield ".".join(parts).removesuffix("__init__").rstrip("."), path
 
 
 def imported(path):

@@ -77,7 +77,7 @@ def test_a_run_killed_at_random_moments_ends_bit_equal_to_an_undisturbed_one(tmp
     ends = torture.killed(case, tmp_path, "cut", kills=3, seed=name)
 
     assert whole.returncode == 0, whole.stderr
-    assert [end for end in ends if end[1] not in (0, -9, 143, 138)] == []
+    assert [end for end in ends if end[1] not in (0, -9, 143, 138) and not torture.is_outside(end)] == []
     assert ends[-1][1] == 0, ends[-1][2]
     assert torture.differences(tmp_path / "whole", tmp_path / "cut") == []
 

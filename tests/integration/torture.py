@@ -139,6 +139,13 @@ def _killed_once(command, case, folder, number, draw):
         return number, process.returncode, errors
 
 
+def is_outside(end):
+    """Say whether a signal met a process before its run had begun or after it had finished."""
+    number, code, errors = end
+    said = "goes on" in errors or "epoch" in errors
+    return code == -(number or 0) and (not said or "The run has finished." in errors)
+
+
 def _size(path):
     return path.stat().st_size if path.exists() else 0
 
