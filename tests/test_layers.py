@@ -9,9 +9,9 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "scalars", "signals"],
+    0: ["errors", "generators", "quantiles", "scalars", "signals"],
     1: [
-        "calls", "checkpoint", "devices", "entries", "imports", "intervals", "lock", "params", "progress",
+        "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock", "params", "progress",
         "seeding", "snapshot", "summary", "yaml_file",
     ],
     2: ["config", "plugins", "schedule", "state", "tracking.base", "workers"],
