@@ -1,0 +1,172 @@
+"""GraphQL in, plain JSON out: which object answers which field, and nothing of what the fields mean.
+
+Operations are executed without being validated, and their variables are taken as they come: a client of
+another version may ask for fields and send inputs that this one does not know, and gets what there is.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    NamedTypeNode,
+    NameNode,
+    OperationDefinitionNode,
+    Undefined,
+    VariableDefinitionNode,
+    Visitor,
+    build_schema,
+    execute,
+    parse,
+    visit,
+)
+
+from jade.errors import JadeError
+from jade.server.blobs import UnsafeNameError
+from jade.server.runs import RefusedError
+
+LONGEST = 100_000  # characters of an operation; the longest of a client has 3,000
+_CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])|(?<=[A-Z])([A-Z])(?=[a-z])")
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def schema() -> GraphQLSchema:
+    """Return the schema of `schema.graphql`."""
+    text = resources.files("jade.server").joinpath("schema.graphql").read_text(encoding="utf-8")
+    return build_schema(text)
+
+
+def answer(request: Mapping[str, Any], query: object, mutation: object) -> dict[str, Any]:
+    """Return what GraphQL answers to a request: `data`, and `errors` where there are some.
+
+    A field is answered by the attribute of the same name in snake case, which is called with the field's
+    arguments if it is a method.
+
+    Args:
+        request: `query`, `variables` and `operationName`, as they were posted.
+        query: the object that answers the fields of queries.
+        mutation: the object that answers those of mutations.
+    """
+    text, variables = request.get("query"), request.get("variables")
+    if not isinstance(text, str) or len(text) > LONGEST or not isinstance(variables or {}, Mapping):
+        return {"data": None, "errors": [{"message": "This is no GraphQL request."}]}
+    try:
+        document = _parsed(text)
+    except RecursionError:
+        return {"data": None, "errors": [{"message": "The operation is nested too deeply."}]}
+    except GraphQLError as error:
+        return {"data": None, "errors": [{"message": error.message}]}
+    unknown = _unknown_fields(document)
+    if unknown:
+        message = f"This server does not serve {', '.join(unknown)}."
+        return {"data": None, "errors": [{"message": message}]}
+    result = execute(
+        schema(),
+        document,
+        _Roots(query, mutation),
+        variable_values=dict(variables or {}),
+        operation_name=request.get("operationName") or None,  # some clients send an empty one
+        field_resolver=_resolve,
+        type_resolver=lambda value, info, abstract: str(value.typename),
+    )
+    reply: dict[str, Any] = {"data": _finite(result.data)}  # type: ignore[union-attr]
+    if result.errors:  # type: ignore[union-attr]
+        reply["errors"] = [_told(error) for error in result.errors]  # type: ignore[union-attr]
+    return reply
+
+
+def _unknown_fields(document: DocumentNode) -> list[str]:
+    """Return the fields of an operation's outermost level that the schema lacks.
+
+    A client takes an answer without errors for one that holds what it asked for, and breaks if it does not.
+    """
+    roots = schema().query_type, schema().mutation_type
+    known = {name for root in roots if root for name in root.fields} | {"__typename", "__schema", "__type"}
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    fields = [
+        node for one in operations for node in one.selection_set.selections if isinstance(node, FieldNode)
+    ]
+    return sorted({field.name.value for field in fields} - known)
+
+
+class _Roots:
+    def __init__(self, query: object, mutation: object) -> None:
+        self.query = query
+        self.mutation = mutation
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(text: str) -> DocumentNode:
+    document = parse(text, no_location=True, max_tokens=20_000)
+    return visit(document, _Untyped())  # type: ignore[no-any-return]
+
+
+class _Untyped(Visitor):
+    """Takes the types of all variables away: what a client calls its inputs does not matter."""
+
+    def enter_variable_definition(self, node: VariableDefinitionNode, *_: object) -> VariableDefinitionNode:
+        untyped = NamedTypeNode(name=NameNode(value="JSON"))
+        return VariableDefinitionNode(
+            variable=node.variable, type=untyped, default_value=node.default_value, directives=node.directives
+        )
+
+
+def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401
+    name = snake_case(info.field_name)
+    if isinstance(source, _Roots):
+        source = source.mutation if info.operation.operation.value == "mutation" else source.query
+        if not hasattr(source, name):
+            raise RefusedError(f"This server does not serve {info.field_name}.")
+    value = source.get(info.field_name) if isinstance(source, Mapping) else getattr(source, name, None)
+    if not callable(value):
+        return value
+    return value(**{snake_case(key): _defined(given) for key, given in arguments.items()})
+
+
+def _defined(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return an argument without the fields whose variables were not sent."""
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items() if item is not Undefined}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if value is Undefined else value
+
+
+@functools.cache
+def snake_case(name: str) -> str:
+    """Return a name of the schema as Python writes it: `internalId` is `internal_id`."""
+    return _CAPITAL.sub(lambda found: f"_{found[0]}", name).lower()
+
+
+def _told(error: GraphQLError) -> dict[str, Any]:
+    cause = error.original_error
+    message = error.message
+    if cause is not None and not isinstance(cause, RefusedError | UnsafeNameError | JadeError):
+        _log.error("A field could not be answered: %s", error, exc_info=cause)
+        message = f"The server failed: {type(cause).__name__}."
+    return {"message": message, "path": error.path}
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return an answer that every JSON parser reads: NaN and infinity as text, as W&B gives them."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NOT_FINITE.get(value, "NaN")
+    return value

@@ -1,0 +1,234 @@
+"""The server's doors: GraphQL, the stream of a run, and files up and down. All else is 404.
+
+The client repeats a request for minutes on an answer of 500 or more: what fails here is answered with 200 and
+`errors`, or 4xx.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hmac
+import ipaddress
+import json
+import logging
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from jade.server import graphql, runs
+from jade.server.blobs import UnsafeNameError
+from jade.server.context import Context, Parts
+from jade.server.files import enter, located
+from jade.server.mutations import Mutation, UnknownAgentError
+from jade.server.queries import Query
+from jade.server.runs import RefusedError
+
+SHORTEST_KEY = 40  # the client itself refuses a shorter one
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a client may send at once, in bytes.
+
+    Attributes:
+        request: of one GraphQL operation.
+        stream: of one post of a run's lines, unpacked.
+        upload: of one file.
+    """
+
+    request: int = 32 << 20
+    stream: int = 256 << 20
+    upload: int = 64 << 30
+
+
+class RejectedError(Exception):
+    """A request is not served; the client is told why.
+
+    Attributes:
+        status: the HTTP status, 4xx.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) -> Starlette:
+    """Return the server as an application of ASGI.
+
+    Args:
+        parts: what it is made of.
+        api_key: the key that every request needs; None allows each one, which is for loopback only.
+        limits: of what a client may send.
+    """
+    doors = _Doors(parts, api_key, limits or Limits())
+    return Starlette(
+        routes=[
+            Route("/graphql", _safe(doors.graphql), methods=["POST"]),
+            Route("/files/{entity}/{project}/{run}/file_stream", _safe(doors.file_stream), methods=["POST"]),
+            Route("/storage/{token}/{name}", _safe(doors.put), methods=["PUT"]),
+            Route("/storage/{token}/{name}", _safe(doors.get), methods=["GET"]),
+            Route("/healthz", _safe(doors.healthz), methods=["GET"]),
+        ]
+    )
+
+
+def _safe(handler: Handler) -> Handler:
+    """Answer what cannot be served with a status that the client takes for an answer."""
+
+    @functools.wraps(handler)
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except RejectedError as error:
+            return PlainTextResponse(str(error), error.status)
+        except (RefusedError, UnsafeNameError) as error:
+            return PlainTextResponse(str(error), 400)
+        except ClientDisconnect:
+            return PlainTextResponse("The client went away.", 400)
+        except Exception:  # noqa: BLE001 - it is logged; no answer at all would be repeated for minutes
+            _log.exception("%s %s failed", request.method, request.url.path)
+            return PlainTextResponse("The server failed; its log says how.", 400)
+
+    return answered
+
+
+class _Doors:
+    def __init__(self, parts: Parts, api_key: str | None, limits: Limits) -> None:
+        self._parts = parts
+        self._key = api_key
+        self._limits = limits
+
+    async def graphql(self, request: Request) -> Response:
+        self._admit(request)
+        body = _object(await self._body(request, self._limits.request))
+        context = Context(self._parts, str(request.base_url).rstrip("/"))
+        try:
+            reply = await run_in_threadpool(graphql.answer, body, Query(context), Mutation(context))
+        except UnknownAgentError:
+            raise RejectedError(404, "There is no such agent.") from None
+        return JSONResponse(reply)
+
+    async def file_stream(self, request: Request) -> Response:
+        self._admit(request)
+        body = _object(await self._body(request, self._limits.stream))
+        path = request.path_params
+        is_to_stop = await run_in_threadpool(self._stream, path["entity"], path["project"], path["run"], body)
+        return JSONResponse({"stopped": True} if is_to_stop else {})
+
+    def _stream(self, entity: str, project: str, name: str, body: dict[str, Any]) -> bool:
+        with self._parts.store.write() as db:
+            row = runs.find(db, entity, project, name)
+            if row is None:
+                raise RejectedError(404, f"There is no run {name} in {entity}/{project}.")
+            self._parts.heard.note("run", row["id"])
+            return runs.stream(db, row, body, self._parts.now())
+
+    async def put(self, request: Request) -> Response:
+        right = self._parts.tokens.read(request.path_params["token"])
+        if right is None or right.action != "put":
+            raise RejectedError(403, "This address allows no upload.")
+        if int(request.headers.get("content-length") or 0) > self._limits.upload:
+            raise RejectedError(413, "The file is too big.")
+        blobs = self._parts.blobs
+        upload = await run_in_threadpool(blobs.begin)
+        try:
+            async for chunk in request.stream():
+                if upload.size + len(chunk) > self._limits.upload:
+                    raise RejectedError(413, "The file is too big.")
+                await run_in_threadpool(upload.add, chunk)
+            await run_in_threadpool(blobs.finish, upload)
+        except BaseException:
+            blobs.abandon(upload)
+            raise
+        replaced = await run_in_threadpool(enter, self._parts, right, upload)
+        if replaced:
+            await run_in_threadpool(blobs.delete, replaced)
+        return Response()
+
+    async def get(self, request: Request) -> Response:
+        right = self._parts.tokens.read(request.path_params["token"])
+        if right is None or right.action != "get":
+            raise RejectedError(403, "This address allows no download.")
+        blob = await run_in_threadpool(located, self._parts, right)
+        path = self._parts.blobs.path(blob) if blob else None
+        if path is None or not path.is_file():
+            raise RejectedError(404, "There is no such file.")
+        # What a run uploaded is data: a browser is not to show it as a page of this server.
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+        return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+    async def healthz(self, request: Request) -> Response:
+        await run_in_threadpool(lambda: self._parts.store.read().execute("SELECT 1 FROM settings").fetchone())
+        return PlainTextResponse("ok\n")
+
+    def _admit(self, request: Request) -> None:
+        """Let a request in that has a key, and on loopback only one that was meant for it.
+
+        A web page that is open in a browser could reach a server on loopback as well; but it cannot send a
+        key without asking first, nor under the name of this machine.
+        """
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        try:
+            text = base64.b64decode(encoded, validate=True).decode()
+        except (binascii.Error, ValueError):
+            text = ""
+        given = text.partition(":")[2]
+        if scheme.lower() != "basic" or len(given) < SHORTEST_KEY:
+            raise RejectedError(401, "An API key is needed.")
+        if self._key is not None:
+            if not hmac.compare_digest(given.encode(), self._key.encode()):
+                raise RejectedError(401, "This is not the API key of this server.")
+        elif not is_loopback(request.url.hostname or ""):
+            raise RejectedError(403, "This server is for its own machine only.")
+
+    async def _body(self, request: Request, limit: int) -> bytes:
+        """Return the whole body, unpacked."""
+        unpack = (
+            zlib.decompressobj(zlib.MAX_WBITS | 16)
+            if request.headers.get("content-encoding") == "gzip"
+            else None
+        )
+        parts, size = [], 0
+        async for chunk in request.stream():
+            try:
+                data = unpack.decompress(chunk, limit + 1 - size) if unpack else chunk
+            except zlib.error:
+                raise RejectedError(400, "The body is not gzip.") from None
+            size += len(data)
+            if size > limit:
+                raise RejectedError(413, f"A request may have {limit} bytes.")
+            parts.append(data)
+        return b"".join(parts)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine, and only reached from it."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RejectedError(400, "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise RejectedError(400, "The body is no JSON object.")
+    return value

@@ -1,0 +1,56 @@
+"""What a client may ask: the fields of the schema's Query."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from jade.server import nodes
+from jade.server.context import Context
+
+
+class Query:
+    """Answers the queries of one request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def viewer(self) -> dict[str, Any]:
+        """Who asks."""
+        return nodes.user(self._context)
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """Which optional abilities there are: a client does without those that are not listed."""
+        return {"features": []}
+
+    def entity(self, name: str | None = None) -> dict[str, Any]:
+        """Return an entity; every name is one."""
+        return nodes.entity(name or self._context.parts.entity)
+
+    def organization(self, name: str | None = None) -> None:
+        """There are no organizations, and no registries, which belong to them."""
+
+    def users(self, query: str | None = None) -> dict[str, Any]:
+        """Return the users of a name."""
+        return nodes.connection([nodes.user(self._context)], None, None)
+
+    def models(
+        self, entity_name: str | None = None, first: int | None = nodes.PAGE, after: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the projects of an entity."""
+        rows: list[sqlite3.Row] = self._context.db.execute(
+            "SELECT * FROM projects WHERE entity = ? ORDER BY name",
+            (entity_name or self._context.parts.entity,),
+        ).fetchall()
+        return nodes.connection([nodes.Project(self._context, row) for row in rows], after, first)
+
+    def project(self, name: str | None = None, entity_name: str | None = None) -> nodes.Project | None:
+        """Return a project."""
+        return nodes.project(self._context, entity_name, name)
+
+    def model(self, name: str | None = None, entity_name: str | None = None) -> Any:  # noqa: ANN401
+        """Return a project, as a client asks before it resumes a run; one without runs if it is new."""
+        found = nodes.project(self._context, entity_name, name)
+        return found or {"id": "", "name": name, "entity": self.entity(entity_name), "bucket": None}

@@ -1,0 +1,225 @@
+"""The server's state: one SQLite file, written by one transaction at a time.
+
+`write` is a transaction that is on disk when its block ends, `read` sees the last one. What the rows mean is
+said by the files that use them: `runs`, `sweeps`, `artifacts`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jade.errors import ConfigError
+
+FILE = "server.sqlite"
+VERSION = 1
+WAIT_SECONDS = 30.0
+_SCHEMA = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY,
+    entity TEXT NOT NULL, name TEXT NOT NULL, description TEXT, created_at REAL NOT NULL,
+    UNIQUE (entity, name)
+);
+
+-- config and summary as the client sent them: JSON text, in which NaN may stand.
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    sweep INTEGER REFERENCES sweeps ON DELETE SET NULL,
+    config TEXT NOT NULL DEFAULT '{}',
+    summary TEXT NOT NULL DEFAULT '{}',
+    tags TEXT NOT NULL DEFAULT '[]',
+    notes TEXT, description TEXT, group_name TEXT, job_type TEXT, host TEXT, program TEXT, commit_hash TEXT,
+    repo TEXT,
+    created_at REAL NOT NULL,
+    heartbeat_at REAL NOT NULL,
+    exit_code INTEGER,
+    is_preempting INTEGER NOT NULL DEFAULT 0,
+    life INTEGER NOT NULL DEFAULT 0,  -- how often it has begun anew under its id
+    stop_asked_at REAL,
+    UNIQUE (project, name)
+);
+CREATE INDEX runs_of_sweep ON runs (sweep);
+CREATE INDEX live_runs ON runs (heartbeat_at) WHERE state IN ('running', 'preempting');
+
+-- What a client streams, line by line: history, system metrics, console. step is the _step of a history line.
+CREATE TABLE lines (
+    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    file TEXT NOT NULL, number INTEGER NOT NULL, step REAL, text TEXT NOT NULL,
+    PRIMARY KEY (run, file, number)
+) WITHOUT ROWID;
+
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    blob TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL, updated_at REAL NOT NULL,
+    UNIQUE (run, name)
+);
+
+CREATE TABLE sweeps (
+    id INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+    name TEXT NOT NULL UNIQUE,
+    display_name TEXT, description TEXT,
+    config TEXT NOT NULL,
+    controller TEXT, scheduler TEXT,
+    state TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL
+);
+
+CREATE TABLE agents (
+    id INTEGER PRIMARY KEY,
+    sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+    host TEXT NOT NULL, created_at REAL NOT NULL, heartbeat_at REAL NOT NULL
+);
+
+-- A trial is one point of a sweep's space. Its run may be handed out several times, and replaced by another.
+CREATE TABLE trials (
+    id INTEGER PRIMARY KEY,
+    sweep INTEGER NOT NULL REFERENCES sweeps ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    params TEXT NOT NULL,
+    run TEXT NOT NULL,
+    agent INTEGER REFERENCES agents ON DELETE SET NULL,
+    status TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 1,
+    given_at REAL,
+    UNIQUE (sweep, number)
+);
+CREATE INDEX trials_of_run ON trials (run);
+
+CREATE TABLE collections (
+    id INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
+    type TEXT NOT NULL, name TEXT NOT NULL, description TEXT, client_id TEXT,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL,
+    UNIQUE (project, name)
+);
+
+CREATE TABLE artifacts (
+    id INTEGER PRIMARY KEY,
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    run INTEGER REFERENCES runs ON DELETE SET NULL,
+    version INTEGER, digest TEXT NOT NULL, state TEXT NOT NULL, client_id TEXT,
+    description TEXT, metadata TEXT, history_step INTEGER, wanted_aliases TEXT NOT NULL DEFAULT '[]',
+    created_at REAL NOT NULL, updated_at REAL NOT NULL
+);
+CREATE INDEX artifacts_of_collection ON artifacts (collection, digest);
+CREATE INDEX artifacts_by_client ON artifacts (client_id);
+
+CREATE TABLE aliases (
+    id INTEGER PRIMARY KEY,
+    collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
+    alias TEXT NOT NULL,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
+    UNIQUE (collection, alias)
+);
+
+CREATE TABLE manifests (
+    id INTEGER PRIMARY KEY,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
+    name TEXT NOT NULL, digest TEXT NOT NULL, type TEXT NOT NULL, blob TEXT, size INTEGER, md5 TEXT
+);
+
+CREATE TABLE artifact_files (
+    id INTEGER PRIMARY KEY,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
+    name TEXT NOT NULL, md5 TEXT NOT NULL, blob TEXT, size INTEGER, updated_at REAL NOT NULL,
+    UNIQUE (artifact, name)
+);
+CREATE INDEX artifact_files_by_digest ON artifact_files (md5);
+
+CREATE TABLE artifact_uses (
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
+    run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+    PRIMARY KEY (artifact, run)
+) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The state of one server, in the folder it is given.
+
+    Raises:
+        ConfigError: if the folder cannot be used, or was written by another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._lock = threading.RLock()
+        self._readers = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._writer.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"{folder} cannot hold the server's data: {error}.", where="--data") from error
+        if version not in (0, VERSION):
+            raise ConfigError(
+                f"{self.path} was written by another version of the server ({version}, not {VERSION}).",
+                where="--data",
+                hint="Name another folder.",
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        # What was acknowledged survives the end of the process at any moment, and of the machine.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        self._opened.append(connection)
+        return connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection whose changes are on disk when the block ends, or undone if it raises."""
+        with self._lock:
+            if self._writer.in_transaction:  # a part of the transaction around it
+                yield self._writer
+                return
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def read(self) -> sqlite3.Connection:
+        """Return a connection of this thread that sees what was written last."""
+        found: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+        if found is None:
+            with self._lock:
+                found = self._readers.connection = self._connect()
+            found.execute("PRAGMA query_only = ON")
+        return found
+
+    def secret(self) -> bytes:
+        """Return what the tokens of this server are signed with; made once, kept with the data."""
+        with self.write() as db:
+            db.execute("INSERT OR IGNORE INTO settings VALUES ('secret', ?)", (secrets.token_urlsafe(32),))
+            row = db.execute("SELECT value FROM settings WHERE name = 'secret'").fetchone()
+        return str(row["value"]).encode()
+
+    def close(self) -> None:
+        """Close the file; nothing may be asked of the store afterwards."""
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
