@@ -288,9 +288,10 @@ class Run:
         """Which keys the rows hold."""
         return history.keys(self._context.db, self._row["id"])
 
-    def sampled_history(self, specs: Sequence[str] = ()) -> list[list[dict[str, Any]]]:
+    def sampled_history(self, specs: Sequence[str] | str = ()) -> list[list[dict[str, Any]]]:
         """Return for each spec the rows that hold its keys."""
-        parsed = [json.loads(spec) for spec in specs]
+        # One value stands for a list of one, in GraphQL.
+        parsed = [json.loads(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
         return [history.sampled(self._context.db, self._row["id"], spec or {}) for spec in parsed]
 
     def parquet_history(self, live_keys: Sequence[str] = ()) -> dict[str, Any]:
