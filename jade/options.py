@@ -79,6 +79,8 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "print each value of the configuration and its origin",
     },
 }
+# What a run may be told and a sweep may not: flags that are not configuration.
+OPTIONS = frozenset(flag[2:].replace("-", "_") for flag in _FLAGS) - set(config.TOP)
 AUTO = "auto"
 _EPILOG = """\
 Any value of the three YAML files is set by its dotted key, typed as YAML:
@@ -189,6 +191,12 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
         print_config=values["print_config"],
         environ=environ,
     )
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with each flag, and each override, as one word with its value."""
+    flags, overrides, _ = _split(arguments)
+    return [*flags, *(f"{key}={scalars.dump(value, flow=True)}" for key, value in overrides.items())]
 
 
 def _resumed(

@@ -86,7 +86,7 @@ def accept(declared: Mapping[str, Any], given: Mapping[str, Any], where: str) ->
     aliases: dict[str, str] = {}
     leaves = list(_leaves({k: v for k, v in given.items() if k != "_wandb"}, declared))
     for key, value in sorted(leaves, key=lambda leaf: leaf[0] in declared):  # aliases first
-        name = _full_key(key, declared)
+        name = full_key(key, declared)
         if name is None:
             faults.append(_unknown(key, declared, where))
             continue
@@ -134,7 +134,8 @@ def _keys(nested: Mapping[str, Any]) -> Iterator[str]:
             yield from _keys(value)
 
 
-def _full_key(key: str, declared: Mapping[str, Any]) -> str | None:
+def full_key(key: str, declared: Mapping[str, Any]) -> str | None:
+    """Return the declared key that `key` means, None if there is none."""
     if key in declared:
         return key
     # The user guide's own sweep writes model.z_dim for model.params.z_dim.
