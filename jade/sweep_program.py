@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from jade import config, sweep_command
 from jade.config import Config
 from jade.errors import ConfigError, JadeError, shown
 from jade.options import DEFAULT_EPOCHS, DEFAULT_SEED, Options, parse_options
 from jade.sweep_file import Sweep
-
-# What makes a trial of a process.
-_AGENT = {"WANDB_SWEEP_ID": "check", "WANDB_RUN_ID": "check"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,16 @@ def started(sweep: Sweep, environ: Mapping[str, str]) -> tuple[Program | None, C
         program = _program(sweep, words)
         if program is None or not program.is_jade:
             return program, None
-        return program, _composed(sweep, program, _options(sweep, program, environ))
+        trial = {**environ, **_of_trial(example, Path(folder))}
+        return program, _composed(sweep, program, _options(sweep, program, trial))
+
+
+def _of_trial(example: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Return the variables that an agent sets for a trial; their file is written into `folder`."""
+    path = folder / "params.yaml"
+    written = {"wandb_version": 1} | {key: {"value": value} for key, value in example.items()}
+    path.write_text(yaml.safe_dump(written), encoding="utf-8")
+    return {"WANDB_SWEEP_ID": "check", "WANDB_RUN_ID": "check", "WANDB_SWEEP_PARAM_PATH": str(path)}
 
 
 def _program(sweep: Sweep, words: Sequence[str]) -> Program | None:
@@ -117,7 +126,7 @@ def _options(sweep: Sweep, program: Program, environ: Mapping[str, str]) -> Opti
     if {"-h", "--help"} & set(program.arguments):
         raise ConfigError("The command asks for help: no trial would train.", where=place)
     try:
-        options = parse_options(program.arguments, {**environ, **_AGENT})
+        options = parse_options(program.arguments, environ)
     except JadeError as fault:
         raise _refused(program, fault, place) from None
     said = [
