@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ TOP = ("arch_impl", "seed", "epochs", "deterministic")
 _ARTICLES = {"data": "A data", "eval": "An evaluation"}
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -31,11 +34,13 @@ class Config:
         origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
+        aliases: short keys that were read as whole ones, of which the user was told.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     texts: Mapping[str, str]
+    aliases: frozenset[str] = frozenset()
 
     @property
     def flat(self) -> params.Flat:
@@ -119,9 +124,18 @@ def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
         ConfigError: if a key is not in the files or a value is of another kind; all at once.
     """
     declared = config.flat
+    aliases = params.aliases(declared, given)
+    for key, name in aliases.items():
+        if key not in config.aliases:
+            _log.warning("%s: %s is read as %s.", where, key, name)
     accepted = params.accept(declared, given, where)
     changed = {key: where for key, value in accepted.items() if not _same(value, declared[key])}
-    overridden = replace(config, values=params.inflate(accepted), origins={**config.origins, **changed})
+    overridden = replace(
+        config,
+        values=params.inflate(accepted),
+        origins={**config.origins, **changed},
+        aliases=config.aliases | aliases.keys(),
+    )
     _check(overridden)
     return overridden
 

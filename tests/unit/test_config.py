@@ -290,6 +290,16 @@ def test_a_sweep_that_sets_what_the_file_says_changes_no_origin(compose, given):
     assert swept == composed
 
 
+@pytest.mark.parametrize("again", [{"model.z_dim": 8}, {"model.z_dim": 32}])
+def test_a_short_key_is_read_as_the_whole_one_with_one_warning_however_often_it_comes(compose, caplog, again):
+    composed = compose(overrides={"model.z_dim": 8})
+
+    overridden = config.override(composed, again, "sweep")
+
+    assert overridden.flat["model.params.z_dim"] == again["model.z_dim"]
+    assert caplog.messages == ["command line: model.z_dim is read as model.params.z_dim."]
+
+
 def test_nan_in_a_file_that_no_one_overrides_keeps_its_origin(compose):
     composed = compose(model="class: T\nparams:\n  x: .nan\n")
 
