@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,17 +60,19 @@ def compose(
     top: Mapping[str, tuple[Any, str]],
     overrides: Mapping[str, Any],
     environ: Mapping[str, str],
+    given: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> Config:
     """Return the configuration of the three files with flags and overrides put in.
 
-    Precedence, lowest first: YAML with the environment inside it, then flags and dotted overrides, then a
-    sweep's values (`override`, once the tracker has them).
+    Precedence, lowest first: YAML with the environment inside it, then flags, `given` and dotted overrides,
+    then a sweep's values (`override`, once the tracker has them).
 
     Args:
         files: path of the YAML file of each of "model", "data" and "eval".
         top: value and origin of `arch_impl`, `seed`, `epochs` and `deterministic`.
         overrides: dotted key to typed value, from the command line.
         environ: the variables that `$NAME` in a file may name.
+        given: more values, dotted or nested, each after the place where they were written.
 
     Raises:
         ConfigError: with all faults of the files, or else all faults of the overrides.
@@ -95,7 +97,7 @@ def compose(
         origins[key] = origin
     config = Config(values, origins, texts)
     _check(config)
-    return override(config, overrides, "command line")
+    return override_all(config, given, overrides)
 
 
 def recorded(path: Path, texts: Mapping[str, str]) -> Config:
@@ -114,6 +116,24 @@ def recorded(path: Path, texts: Mapping[str, str]) -> Config:
         raise ConfigError(f"{path} has no {', '.join(missing)}.", where=str(path))
     config = Config(tree.values, tree.origins, texts)
     _check(config)
+    return config
+
+
+def override_all(
+    config: Config, given: Sequence[tuple[str, Mapping[str, Any]]], overrides: Mapping[str, Any]
+) -> Config:
+    """Return `config` with the values of each place put in, and then the overrides of the command line.
+
+    Raises:
+        ConfigError: as `override` does, for all places at once.
+    """
+    faults: list[JadeError] = []
+    for where, values in (*given, ("command line", overrides)):
+        try:
+            config = override(config, values, where)
+        except ConfigError as fault:
+            faults.append(fault)
+    raise_all(faults)
     return config
 
 

@@ -11,10 +11,10 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["errors", "generators", "scalars", "signals"],
     1: [
-        "calls", "checkpoint", "devices", "entries", "imports", "intervals", "lock", "params", "progress",
+        "agent", "calls", "checkpoint", "devices", "entries", "imports", "intervals", "lock", "params", "progress",
         "seeding", "snapshot", "summary", "yaml_file",
     ],
-    2: ["config", "plugins", "schedule", "state", "tracking.base", "workers"],
+    2: ["command_line", "config", "plugins", "schedule", "state", "tracking.base", "workers"],
     3: ["batches", "options", "build", "record", "unstored"],
     4: ["journal", "resume", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
     5: ["eval"],

@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def compose(folder: Path):
-    def composed(model=MODEL, data=DATA, evaluations=EVAL, top=None, overrides=None, environ=None):
+    def composed(model=MODEL, data=DATA, evaluations=EVAL, top=None, overrides=None, **others):
         files = {name: folder / f"{name}.yml" for name in config.SECTIONS}
         for name, text in zip(config.SECTIONS, (model, data, evaluations), strict=True):
             files[name].write_text(text)
-        return config.compose(files, {**TOP, **(top or {})}, overrides or {}, environ or {})
+        return config.compose(files, {**TOP, **(top or {})}, overrides or {}, **{"environ": {}, **others})
 
     return composed
 
@@ -270,6 +270,28 @@ def test_an_override_wins_over_the_file_and_becomes_the_origin(compose, folder):
     assert composed.where("model.params.beta") == "command line (model.params.beta)"
     assert composed.where("epochs") == "command line (epochs)"
     assert composed.where("model.params.z_dim").startswith(str(folder))
+
+
+def test_values_of_a_file_win_over_the_configuration_and_overrides_over_them(compose):
+    given = [
+        ("a.json", {"model": {"params": {"z_dim": 8, "beta": 1}}}),
+        ("b.json", {"model.z_dim": 4, "seed": 3}),
+    ]
+
+    composed = compose(given=given, overrides={"seed": 5})
+
+    assert composed.values["model"]["params"] == {"z_dim": 4, "beta": 1}
+    assert composed.values["seed"] == 5
+    assert composed.where("model.params.beta") == "a.json (model.params.beta)"
+    assert composed.where("model.params.z_dim") == "b.json (model.params.z_dim)"
+    assert composed.where("seed") == "command line (seed)"
+
+
+def test_faults_of_files_and_of_the_command_line_come_together_each_with_its_place(fault):
+    text = fault(given=[("a.json", {"model.params.zdim": 8})], overrides={"sed": 5})
+
+    assert "'model.params.zdim' is set, but no configuration file defines it.\n  at: a.json\n" in text
+    assert "'sed' is set, but no configuration file defines it.\n  at: command line\n" in text
 
 
 def test_a_sweep_wins_over_the_command_line(compose):
