@@ -16,7 +16,7 @@ from jade import config, logged, params, scalars, summary, sweep_program
 from jade.config import Config
 from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, PluginError
-from jade.options import OPTIONS
+from jade.options import is_option
 from jade.plugins import Plugins
 from jade.sweep_file import Sweep
 from jade.sweep_program import indented
@@ -102,7 +102,7 @@ class _Check:
         self._metrics()
 
     def _parameter(self, key: str, name: str, distribution: Distribution) -> None:
-        if name not in self._flat and name.replace("-", "_") in OPTIONS:
+        if name not in self._flat and is_option(name):
             self._fault(
                 f"{key} is an option, which says where a run happens; only configuration can be swept.",
                 self._place(key),

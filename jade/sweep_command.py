@@ -70,11 +70,6 @@ def unset(command: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     return sorted({name for word in command for name in _ENVVAR.findall(word) if name not in environ})
 
 
-def gives_params(command: Sequence[str]) -> bool:
-    """Say whether the params of a trial are on its command line."""
-    return any(word == f"${{{macro}}}" for word in command for macro in ARGS_MACROS)
-
-
 def filled(
     command: Sequence[str],
     program: str,

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from jade import config, sweep_command
+from jade import config, params, sweep_command
 from jade.config import Config
 from jade.errors import ConfigError, JadeError, shown
 from jade.options import DEFAULT_EPOCHS, DEFAULT_SEED, Options, parse_options
@@ -131,18 +131,11 @@ def _options(sweep: Sweep, program: Program, environ: Mapping[str, str]) -> Opti
         raise _refused(program, fault, place) from None
     said = [
         (options.check or options.print_config, "--check or --print-config: no trial would train"),
-        (options.run_id_from == "--run_id", "--run_id: each trial would be the same run"),
         (options.resume not in (None, "auto"), "--resume RUN: each trial would continue the same run"),
     ]
     for wrong, what in said:
         if wrong:
             raise ConfigError(f"The command has {what}.", where=place)
-    if options.tracker == "local" and not sweep_command.gives_params(sweep.command):
-        raise ConfigError(
-            "With --tracker local a trial gets no values from W&B: each would train the defaults.",
-            where=place,
-            hint="Add the word ${args} to the command, or leave --tracker local out.",
-        )
     return options
 
 
@@ -152,6 +145,10 @@ def _refused(program: Program, fault: JadeError, place: str) -> JadeError:
     return ConfigError(
         f"{program.name} refuses the command.\n{indented(fault)}", where=place, hint=hint or None
     )
+
+
+def _unswept(values: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in sweep.parameters}
 
 
 def indented(fault: JadeError | None) -> str:
@@ -165,7 +162,8 @@ def _composed(sweep: Sweep, program: Program, options: Options) -> Config:
     for key, default in (("seed", DEFAULT_SEED), ("epochs", DEFAULT_EPOCHS), ("deterministic", False)):
         if key in sweep.parameters:
             top[key] = (default, "default")
-    own = {key: value for key, value in options.overrides.items() if key not in sweep.parameters}
+    own = _unswept(options.overrides, sweep)
+    given = [(place, _unswept(params.flatten(values), sweep)) for place, values in options.params]
     if not (program.folder / "modules").is_dir():
         raise ConfigError(
             f"There is no folder modules/ in {program.folder}.",
@@ -173,6 +171,6 @@ def _composed(sweep: Sweep, program: Program, options: Options) -> Config:
             hint="A project has one; `python -m jade new DIR` makes a project.",
         )
     try:
-        return config.compose(options.files, top, own, options.environ)
+        return config.compose(options.files, top, own, options.environ, given)
     except JadeError as fault:
         raise _refused(program, fault, sweep.where("command")) from None

@@ -11,11 +11,10 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["errors", "generators", "quantiles", "scalars", "signals"],
     1: [
-        "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock", "params", "progress",
-        "seeding", "snapshot", "summary", "sweep_command",
-        "sweep_notation", "yaml_file",
+        "agent", "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock",
+        "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
-    2: ["config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
+    2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
     3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
     4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
     5: ["eval"],

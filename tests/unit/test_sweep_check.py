@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jade import sweep_check, sweep_file
+from jade import sweep_check, sweep_command, sweep_file
 from jade.commands import sweep as command
 from jade.errors import ConfigError
 from tests.conftest import REPOSITORY
@@ -167,10 +167,10 @@ BROKEN = {
     ),
     "local tracker": (
         ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --tracker=local"), 7,
-        "With --tracker local a trial gets no values from W&B", "Add the word ${args}",
+        "train.py refuses the command.\n  | --tracker local does not ask the sweep", "Put ${args} into the command",
     ),
     "one run for all": (
-        ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --run_id=a"), 7, "each trial would be the same run", "",
+        ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --run_id=a"), 7, "cannot be called 'a'", "Leave --run_id out",
     ),
     "the same run again": (
         ("  - --model_conf=m.yml\n  - --data_conf=d.yml\n  - --eval_conf=e.yml\n  - --arch_impl=net.py\n", "  - --resume=old\n"), 7,
@@ -178,10 +178,6 @@ BROKEN = {
     ),
     "no training": (("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --check"), 7, "no trial would train", ""),
     "help": (("  - --arch_impl=net.py", "  - --help"), 7, "The command asks for help: no trial would train.", ""),
-    "hydra": (
-        ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - ${args_append_hydra}"), 7,
-        "train.py refuses the command.", "'+model.params.lr' is set",
-    ),
     "no program": (("program: train.py\n", ""), 1, "The command starts ${program}, and the sweep names no program.", "program: train.py"),
     "variable": (
         ("net.py", "${envvar:NOT_THERE}"), 7,
@@ -251,8 +247,20 @@ def test_a_program_that_is_not_jades_is_left_alone_and_said_so(found, sweeping):
     assert checked.text.endswith("train.py is no program of JADE's: only the form of the file was checked")
 
 
-def test_a_swept_architecture_may_be_on_the_command_line_only(found):
-    checked = found(("  - --arch_impl=net.py", "  - ${args}"), parameter("  arch_impl: {values: [net.py]}\n"))
+@pytest.mark.parametrize("macro", sweep_command.ARGS_MACROS)
+def test_every_macro_of_the_agent_is_read(found, macro):
+    word = ("  - --arch_impl=net.py", f"  - --arch_impl=net.py\n  - --tracker=local\n  - ${{{macro}}}")
+
+    checked = found(
+        word, parameter("  deterministic: {values: [true, false]}\n  model.params.lr: {values: [0.1]}\n")
+    )
+
+    assert [str(fault) for fault in checked.faults] == []
+
+
+@pytest.mark.parametrize("words", ["  - ${args}\n", ""])
+def test_the_architecture_may_come_from_the_sweep_alone(found, words):
+    checked = found(("  - --arch_impl=net.py\n", words), parameter("  arch_impl: {values: [net.py]}\n"))
 
     assert checked.faults == []
 
