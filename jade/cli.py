@@ -59,7 +59,7 @@ def _train(options: Options, project: Path) -> int:
             where="current folder",
             hint="A project has one; `python -m jade new DIR` makes a project.",
         )
-    accepted = config.compose(options.files, options.top, options.overrides, options.environ)
+    accepted = config.compose(options.files, options.top, options.overrides, options.environ, options.params)
     if options.print_config:
         sys.stdout.write(with_origins(accepted))
         return 0

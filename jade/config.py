@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ TOP = ("arch_impl", "seed", "epochs", "deterministic")
 _ARTICLES = {"data": "A data", "eval": "An evaluation"}
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -31,11 +34,13 @@ class Config:
         origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
+        aliases: short keys that were read as whole ones, of which the user was told.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     texts: Mapping[str, str]
+    aliases: frozenset[str] = frozenset()
 
     @property
     def flat(self) -> params.Flat:
@@ -55,17 +60,19 @@ def compose(
     top: Mapping[str, tuple[Any, str]],
     overrides: Mapping[str, Any],
     environ: Mapping[str, str],
+    given: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> Config:
     """Return the configuration of the three files with flags and overrides put in.
 
-    Precedence, lowest first: YAML with the environment inside it, then flags and dotted overrides, then a
-    sweep's values (`override`, once the tracker has them).
+    Precedence, lowest first: YAML with the environment inside it, then flags, `given` and dotted overrides,
+    then a sweep's values (`override`, once the tracker has them).
 
     Args:
         files: path of the YAML file of each of "model", "data" and "eval".
         top: value and origin of `arch_impl`, `seed`, `epochs` and `deterministic`.
         overrides: dotted key to typed value, from the command line.
         environ: the variables that `$NAME` in a file may name.
+        given: more values, dotted or nested, each after the place where they were written.
 
     Raises:
         ConfigError: with all faults of the files, or else all faults of the overrides.
@@ -90,7 +97,7 @@ def compose(
         origins[key] = origin
     config = Config(values, origins, texts)
     _check(config)
-    return override(config, overrides, "command line")
+    return override_all(config, given, overrides)
 
 
 def recorded(path: Path, texts: Mapping[str, str]) -> Config:
@@ -112,6 +119,24 @@ def recorded(path: Path, texts: Mapping[str, str]) -> Config:
     return config
 
 
+def override_all(
+    config: Config, given: Sequence[tuple[str, Mapping[str, Any]]], overrides: Mapping[str, Any]
+) -> Config:
+    """Return `config` with the values of each place put in, and then the overrides of the command line.
+
+    Raises:
+        ConfigError: as `override` does, for all places at once.
+    """
+    faults: list[JadeError] = []
+    for where, values in (*given, ("command line", overrides)):
+        try:
+            config = override(config, values, where)
+        except ConfigError as fault:
+            faults.append(fault)
+    raise_all(faults)
+    return config
+
+
 def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
     """Return `config` with the values of a command line or a sweep put in.
 
@@ -119,9 +144,18 @@ def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
         ConfigError: if a key is not in the files or a value is of another kind; all at once.
     """
     declared = config.flat
+    aliases = params.aliases(declared, given)
+    for key, name in aliases.items():
+        if key not in config.aliases:
+            _log.warning("%s: %s is read as %s.", where, key, name)
     accepted = params.accept(declared, given, where)
     changed = {key: where for key, value in accepted.items() if not _same(value, declared[key])}
-    overridden = replace(config, values=params.inflate(accepted), origins={**config.origins, **changed})
+    overridden = replace(
+        config,
+        values=params.inflate(accepted),
+        origins={**config.origins, **changed},
+        aliases=config.aliases | aliases.keys(),
+    )
     _check(overridden)
     return overridden
 

@@ -243,6 +243,7 @@ class _Run:
 
     def _describe(self) -> None:
         around, record = self._around, self._record
+        self._tracker.describe(self._accepted.flat)
         facts = {
             "torch_threads": torch.get_num_threads(),
             "device": str(around.device),

@@ -5,6 +5,7 @@ One `log` reaches all three, so that they cannot disagree.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -52,16 +53,24 @@ class Journal:
     def continue_from(self, state: Mapping[str, Any], iterations: int) -> None:
         """Go on from what `state` gave; the rows are back at that point already."""
         self.metrics.series = {name: Series(**found) for name, found in state["metrics"].items()}
+        self._show_best({name: series.best for name, series in self.metrics.series.items()})
         self._began, self._began_at = time.monotonic(), iterations
 
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Log entries at a point of the training."""
         self._tracker.log(entries, iterations, epochs)
         numbers = {entry.name: float(entry.value) for entry in entries if entry.kind == "scalar"}
-        for name, value in numbers.items():
-            self.metrics.add(name, value, iterations)
+        add = self.metrics.add
+        self._show_best({name: value for name, value in numbers.items() if add(name, value, iterations)})
         self.progress.show(numbers)
         self.at(iterations, epochs)
+
+    def _show_best(self, values: Mapping[str, float]) -> None:
+        # What cannot be ordered is no best value, and a metric that the user calls X/best is the user's.
+        known = self.metrics.series
+        best = {name: v for name, v in values.items() if math.isfinite(v) and f"{name}/best" not in known}
+        if best:
+            self._tracker.best(best)
 
     def at(self, iterations: int, epochs: int) -> None:
         """Bring the status up to date, at most once a second."""

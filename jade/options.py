@@ -7,15 +7,15 @@ decided here is where it runs and what is kept of it. `cli` calls this and acts 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from dotenv import dotenv_values
 
-from jade import config, params, scalars
-from jade.errors import ConfigError, JadeError, nearest, raise_all
+from jade import agent, command_line, config, params, scalars
+from jade.errors import ConfigError, JadeError, raise_all
 from jade.schedule import SCHEDULE, schedule_of
 
 DEFAULT_SEED = 42
@@ -31,6 +31,10 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "--deterministic": {
         "action": "store_true",
         "help": "use only algorithms that give the same bits each time, also on a GPU",
+    },
+    "--params": {
+        "metavar": "JSON",
+        "help": "file of values by dotted or nested key, or the JSON itself",
     },
     "--run_name": {"metavar": "NAME", "help": "name of the run, as W&B shows it"},
     "--run_id": {
@@ -80,9 +84,12 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
 }
 AUTO = "auto"
+_TAKES_VALUE = {flag: "action" not in known for flag, known in _FLAGS.items()} | {"--help": False}
+_NOTHING = object()
 _EPILOG = """\
 Any value of the three YAML files is set by its dotted key, typed as YAML:
   model.params.beta=0.1   --model.params.beta=0.1   --model.params.beta 0.1
+A file of values, params.json, may stand among them without a flag.
 
 EVERY is a number (of epochs; for the loss, of iterations), or a text such as
 "500 iterations", "2 epochs", "10 minutes", or never."""
@@ -102,6 +109,8 @@ class Options:
         run_id: of the run, from the flag or the environment.
         code: "snapshot" or "current".
         environ: the environment, `.env` included.
+        params: each JSON that was given, after its place: dotted or nested values that weigh less than the
+            overrides.
     """
 
     files: Mapping[str, Path]
@@ -120,6 +129,7 @@ class Options:
     check: bool
     print_config: bool
     environ: Mapping[str, str]
+    params: Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
@@ -128,12 +138,20 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     Raises:
         ConfigError: for every flag that there is not, every one that is missing and every wrong value.
     """
-    flags, overrides, faults = _split(arguments)
-    given = vars(_parser().parse_args(flags))
+    trial = agent.handed(environ)
+    rest, swept = agent.taken(arguments, {key: trial[key] for key in trial if not is_option(key)})
+    line = command_line.split(rest, _TAKES_VALUE)
+    given = vars(_parser().parse_args(line.flags))
     values = {name.replace("-", "_"): value for name, value in given.items()}
+    if values["params"]:
+        line.take_json(values["params"])
+    overrides, faults = {**line.overrides, **swept}, line.faults
     environ = _environment(values["env_file"], environ)
     resume, run_id = _resumed(values, environ, faults)
-    missing = [f"--{name}" for name in NEEDED if not values[name]]
+    # A trial may be given its architecture file by the sweep alone.
+    said = [overrides, *(found for _, found in line.params), trial]
+    architecture = values["arch_impl"] or next((at["arch_impl"] for at in said if "arch_impl" in at), None)
+    missing = [f"--{name}" for name in NEEDED if not {**values, "arch_impl": architecture}[name]]
     if missing and not (resume and resume != AUTO):
         faults.append(
             ConfigError(
@@ -142,24 +160,13 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
                 hint="python train.py --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE",
             )
         )
-    if values["tracker"] not in (None, "wandb", "local"):
-        faults.append(
-            ConfigError(
-                f"There is no tracker {values['tracker']!r}.",
-                where="--tracker",
-                wanted=values["tracker"],
-                choices=("wandb", "local"),
-            )
-        )
-    if values["code"] not in (None, "snapshot", "current"):
-        faults.append(
-            ConfigError(
-                f"There is no code {values['code']!r}.",
-                where="--code",
-                wanted=values["code"],
-                choices=("snapshot", "current"),
-            )
-        )
+    for name, known in (("tracker", ("wandb", "local")), ("code", ("snapshot", "current"))):
+        wanted = values[name]
+        if wanted not in (None, *known):
+            problem = f"There is no {name} {wanted!r}."
+            faults.append(ConfigError(problem, where=f"--{name}", wanted=wanted, choices=known))
+    if environ.get("WANDB_SWEEP_ID") and values["tracker"] == "local" and resume in (None, AUTO):
+        faults += _unheard(trial, [*(found for _, found in line.params), overrides])
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
     try:
         schedule_of(given)
@@ -169,7 +176,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     return Options(
         files={section: Path(values[f"{section}_conf"] or "") for section in config.SECTIONS},
         top={
-            "arch_impl": (values["arch_impl"], "--arch_impl"),
+            "arch_impl": (architecture, "--arch_impl"),
             "seed": _top(values["seed"], DEFAULT_SEED, "--seed"),
             "epochs": _top(values["epochs"], DEFAULT_EPOCHS, "--epochs"),
             "deterministic": (True, "--deterministic") if values["deterministic"] else (False, "default"),
@@ -188,7 +195,29 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
         check=values["check"],
         print_config=values["print_config"],
         environ=environ,
+        params=line.params,
     )
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with each flag, and each override, as one word with its value."""
+    line = command_line.split(arguments, _TAKES_VALUE)
+    values = {**line.overrides}
+    for _, found in line.params:
+        values = {**params.flatten(found), **values}
+    return [*line.flags, *(f"{key}={scalars.dump(value, flow=True)}" for key, value in values.items())]
+
+
+def _unheard(trial: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> Iterator[ConfigError]:
+    """Yield what a trial would not hear of, for only the tracker of W&B reads what the agent wrote."""
+    unheard = [key for key, value in trial.items() if not any(at.get(key, _NOTHING) == value for at in said)]
+    if unheard or not (trial or any(said)):
+        yield ConfigError(
+            "--tracker local does not ask the sweep for its params, and the command line does not have"
+            f" {', '.join(unheard) or 'any'}: every trial would train with the files' values.",
+            where="--tracker",
+            hint="Put ${args} into the command of the sweep file, or leave out --tracker local.",
+        )
 
 
 def _resumed(
@@ -198,6 +227,15 @@ def _resumed(
     resume, run_id = values["resume"], values["run_id"] or environ.get("WANDB_RUN_ID") or None
     if resume is None and environ.get("WANDB_SWEEP_ID") and environ.get("WANDB_RUN_ID"):
         resume = AUTO  # a sweep hands out a trial that was preempted under its old id
+    named = environ.get("WANDB_RUN_ID") if environ.get("WANDB_SWEEP_ID") else None
+    if named and run_id != named:
+        faults.append(
+            ConfigError(
+                f"The sweep's run is {named!r}, and cannot be called {run_id!r}.",
+                where="--run_id",
+                hint="Leave --run_id out of the command of the sweep file.",
+            )
+        )
     if resume == AUTO and not run_id:
         faults.append(
             ConfigError(
@@ -226,6 +264,12 @@ def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:
     return (default, "default") if text is None else (scalars.typed(text), flag)
 
 
+def is_option(key: str) -> bool:
+    """Say whether `key` is the name of a flag that is not configuration: no sweep may set it."""
+    names = {flag[2:].replace("-", "_") for flag in _FLAGS}
+    return key.replace("-", "_") in names - set(config.TOP)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are JADE's."""
 
@@ -250,80 +294,6 @@ def _parser() -> _Parser:
     for flag, known in _FLAGS.items():
         parser.add_argument(flag, dest=flag[2:], **known)
     return parser
-
-
-def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any], list[JadeError]]:
-    """Part the command line into flags, in their one spelling, and overrides; name what is neither."""
-    spelled = {_folded(flag): flag for flag in (*_FLAGS, "--help")}
-    flags: list[str] = []
-    overrides: dict[str, Any] = {}
-    faults: list[JadeError] = []
-    waiting = list(arguments)
-    while waiting:
-        token = waiting.pop(0)
-        name, equals, value = token.partition("=")
-        flag = spelled.get(_folded(name)) if name.startswith("--") else None
-        if token == "-h":
-            flags.append(token)
-        elif flag:
-            takes_value = "action" not in _FLAGS.get(flag, {"action": "help"})
-            flags.append(f"{flag}{equals}{value}")
-            if takes_value and not equals and waiting and not _is_flag(waiting[0], spelled):
-                # Joined by "=", so that a value that starts with a dash is not taken for a flag.
-                flags[-1] = f"{flag}={waiting.pop(0)}"
-        elif _is_override(name, equals):
-            if not equals and waiting and not _is_flag(waiting[0], spelled):
-                token = f"{token}={waiting.pop(0)}"
-            _take_override(token, overrides, faults)
-        else:
-            faults.append(_not_a_flag(token, spelled))
-            if name.startswith("--") and not equals and waiting and _is_bare_word(waiting[0]):
-                waiting.pop(0)  # the value of the flag that there is not
-    return flags, overrides, faults
-
-
-def _is_flag(token: str, spelled: Mapping[str, str]) -> bool:
-    return token.startswith("--") and _folded(token.partition("=")[0]) in spelled
-
-
-def _is_bare_word(token: str) -> bool:
-    return not token.startswith("-") and "=" not in token
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _is_override(name: str, equals: str) -> bool:
-    return (bool(equals) and not name.startswith("-")) or (name.startswith("--") and "." in name)
-
-
-def _take_override(token: str, overrides: dict[str, Any], faults: list[JadeError]) -> None:
-    try:
-        key, value = params.parse_override(token)
-    except JadeError as fault:
-        faults.append(fault)
-        return
-    overrides[key] = value
-
-
-def _not_a_flag(token: str, spelled: Mapping[str, str]) -> ConfigError:
-    name = token.partition("=")[0]
-    if not name.startswith("-"):
-        return ConfigError(
-            f"{token!r} is neither a flag nor an override.",
-            where="command line",
-            hint="An override is written key=value.",
-        )
-    wanted = _folded(name)
-    begun = [flag for flag in spelled if flag.startswith(wanted)]
-    near = begun[0] if begun else nearest(wanted, spelled)
-    return ConfigError(
-        f"There is no flag {name}.",
-        where="command line",
-        hint=(f"did you mean: {spelled[near]}\n" if near else "")
-        + "--help lists the flags; dotted keys set params.",
-    )
 
 
 def _environment(env_file: str | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ not written in a configuration file may enter. `config` calls all of it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,8 +15,6 @@ from jade import scalars
 from jade.errors import ConfigError, JadeError, nearest, raise_all
 
 Flat = dict[str, Any]
-
-_log = logging.getLogger(__name__)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Flat:
@@ -79,32 +76,42 @@ def accept(declared: Mapping[str, Any], given: Mapping[str, Any], where: str) ->
         where: who gives them, for errors ("sweep", "command line").
 
     Raises:
-        ConfigError: for every key that no file defines and every value of another kind, all at once.
+        ConfigError: for every key that no file defines, every value of another kind and every param that is
+            given two values, all at once.
     """
     accepted = dict(declared)
     faults: list[JadeError] = []
-    aliases: dict[str, str] = {}
-    leaves = list(_leaves({k: v for k, v in given.items() if k != "_wandb"}, declared))
-    for key, value in sorted(leaves, key=lambda leaf: leaf[0] in declared):  # aliases first
-        name = _full_key(key, declared)
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for key, value in _leaves_of(given, declared):
+        name = full_key(key, declared)
         if name is None:
             faults.append(_unknown(key, declared, where))
             continue
-        if name != key:
-            aliases[name] = key
-            _log.warning("%s: %s is read as %s.", where, key, name)
-        elif name in aliases:
-            continue  # weighed against its alias below
         try:
-            accepted[name] = _accepted(name, value, declared[name], where)
+            fitting = _accepted(name, value, declared[name], where)
         except ConfigError as fault:
             faults.append(fault)
-    for name, key in aliases.items():
-        # A tracker hands back every declared key, so a default beside the alias is nobody's wish.
-        if name in given and given[name] not in (declared[name], accepted[name]):
-            faults.append(ConfigError(f"{name} is set twice, as {name} and as {key}.", where=where))
+            continue
+        found.setdefault(name, []).append((key, fitting))
+    for name, values in found.items():
+        # A tracker hands back every declared key, so a default beside another value is nobody's wish.
+        wished = [(key, value) for key, value in values if not _is_same(value, declared[name])]
+        accepted[name] = (wished or values)[-1][1]
+        if any(not _is_same(value, accepted[name]) for _, value in wished):
+            shown = " and as ".join(f"{key}={scalars.dump(value, flow=True)}" for key, value in wished)
+            faults.append(ConfigError(f"{name} is set twice, as {shown}.", where=where))
     raise_all(faults)
     return accepted
+
+
+def aliases(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of `given` that are read as another one, and as which."""
+    names = {key: full_key(key, declared) for key, _ in _leaves_of(given, declared)}
+    return {key: name for key, name in names.items() if name and name != key}
+
+
+def _is_same(one: object, other: object) -> bool:
+    return one == other or repr(one) == repr(other)  # NaN is not equal to itself
 
 
 def _accepted(name: str, value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 - any YAML value
@@ -114,6 +121,10 @@ def _accepted(name: str, value: Any, default: Any, where: str) -> Any:  # noqa: 
         return _of_same_kind(default, value)
     except ValueError as expected:
         raise _wrong_kind(name, value, default, str(expected), where) from None
+
+
+def _leaves_of(given: Mapping[str, Any], declared: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(_leaves({key: value for key, value in given.items() if key != "_wandb"}, declared))
 
 
 def _leaves(
@@ -134,7 +145,8 @@ def _keys(nested: Mapping[str, Any]) -> Iterator[str]:
             yield from _keys(value)
 
 
-def _full_key(key: str, declared: Mapping[str, Any]) -> str | None:
+def full_key(key: str, declared: Mapping[str, Any]) -> str | None:
+    """Return the declared key that `key` means, None if there is none."""
     if key in declared:
         return key
     # The user guide's own sweep writes model.z_dim for model.params.z_dim.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,10 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
         for key, (value, origin) in options.top.items()
         if value is not None and origin != "default" and key != "arch_impl"
     }
-    going_on = earlier.config
+    going_on = replace(earlier.config, aliases=composed.aliases) if composed else earlier.config
     for key, (value, origin) in flags.items():
         going_on = config.override(going_on, {key: value}, origin)
-    going_on = config.override(going_on, options.overrides, "command line")
+    going_on = config.override_all(going_on, options.params, options.overrides)
     if composed is not None:
         differing = _differing(going_on, composed)
         if differing:

@@ -43,16 +43,18 @@ class Metrics:
     def __init__(self) -> None:
         self.series: dict[str, Series] = {}
 
-    def add(self, name: str, value: float, iterations: int) -> None:
-        """Take one value in; a NaN is never the best."""
+    def add(self, name: str, value: float, iterations: int) -> bool:
+        """Take one value in; return whether it is the best so far, which a NaN never is."""
         series = self.series.get(name)
         if series is None:
             self.series[name] = Series(value, iterations, value, iterations, more_is_better(name))
-            return
+            return not math.isnan(value)
         series.last, series.last_at = value, iterations
         better = value > series.best if series.more_is_better else value < series.best
         if better or math.isnan(series.best):
             series.best, series.best_at = value, iterations
+            return not math.isnan(value)
+        return False
 
 
 def more_is_better(name: str) -> bool:

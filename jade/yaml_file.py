@@ -53,11 +53,29 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
         ConfigError: if the file cannot be read, is empty or is no mapping; for duplicate keys, keys with a
             dot, scalars that run over several lines and variables that are not set; all of a file at once.
     """
-    text = _text(path, f"--{section}_conf" if section else str(path))
+    text, node = root_of(path, f"--{section}_conf" if section else str(path), scalars.Loader)
+    reader = _Reader(path, environ, text, section)
+    values = reader.mapping(node, "")
+    raise_all(reader.faults)
+    return Tree(path, text, values, reader.origins)
+
+
+def root_of(path: Path, where: str, loader: type[yaml.SafeLoader]) -> tuple[str, yaml.MappingNode]:
+    """Return the text of a YAML file and the node of the mapping that it holds.
+
+    Args:
+        path: the file.
+        where: what names it, for the error of a file that is not there.
+        loader: what resolves the tags of the nodes.
+
+    Raises:
+        ConfigError: if the file cannot be read, is not YAML, is empty or is no mapping.
+    """
+    text = _text(path, where)
     try:
-        node = yaml.compose(text, Loader=scalars.Loader)
+        node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
-        raise _syntax_error(path, text, error) from None
+        raise syntax_error(path, text, error) from None
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply.", where=str(path)) from None
     if node is None:
@@ -68,10 +86,7 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
             " a mapping of names to values is expected.",
             where=f"{path}:1",
         )
-    reader = _Reader(path, environ, text, section)
-    values = reader.mapping(node, "")
-    raise_all(reader.faults)
-    return Tree(path, text, values, reader.origins)
+    return text, node
 
 
 def _text(path: Path, where: str) -> str:
@@ -88,7 +103,8 @@ def _text(path: Path, where: str) -> str:
         raise ConfigError(f"{path} cannot be read: {reason}.", where=str(path)) from None
 
 
-def _syntax_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
+def syntax_error(path: Path, text: str, error: yaml.YAMLError) -> ConfigError:
+    """Return the error of a text that is not YAML, with its line and what was probably meant."""
     if isinstance(error, yaml.reader.ReaderError):
         number = text.count("\n", 0, error.position) + 1
         return ConfigError(

@@ -11,18 +11,18 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["errors", "generators", "quantiles", "scalars", "signals"],
     1: [
-        "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock", "params", "progress",
-        "seeding", "snapshot", "summary", "yaml_file",
+        "agent", "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock",
+        "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
-    2: ["config", "plugins", "schedule", "state", "tracking.base", "workers"],
-    3: ["batches", "options", "build", "record", "unstored"],
-    4: ["journal", "resume", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
+    2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
+    3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
+    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
     5: ["eval"],
     6: ["loop"],
     7: ["assembly"],
-    8: ["experiment"],
-    9: ["cli"],
-    10: ["commands.train", "commands.new"],
+    8: ["experiment", "sweep_check"],
+    9: ["cli", "sweep_new"],
+    10: ["commands.train", "commands.new", "commands.sweep"],
     11: ["__main__"],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.

@@ -47,8 +47,14 @@ class Tracker(Protocol):
             TrackingError: if the run cannot be opened; nothing of it remains then.
         """
 
+    def describe(self, flat: Mapping[str, Any]) -> None:
+        """Show the params as they are used, which may differ from what `start` returned."""
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Log entries at a point of the training; on disk before anything else."""
+
+    def best(self, values: Mapping[str, float]) -> None:
+        """Show the best value so far of some metrics beside their last one; not a row."""
 
     def keep(self, path: Path) -> None:
         """Make a file of the run's folder part of the run, again each time it was replaced."""

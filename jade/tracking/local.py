@@ -41,9 +41,15 @@ class LocalTracker:
         """Return `flat` as it is."""
         return dict(flat)
 
+    def describe(self, flat: Mapping[str, Any]) -> None:
+        """Do nothing: they are in the folder already."""
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row to `metrics.jsonl`, and what is not a number to `media/`."""
         self._record.log(entries, iterations, epochs)
+
+    def best(self, values: Mapping[str, float]) -> None:
+        """Do nothing: they are in the status."""
 
     def keep(self, path: Path) -> None:
         """Do nothing: the file is where it belongs."""

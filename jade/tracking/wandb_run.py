@@ -90,11 +90,8 @@ class WandbTracker:
         try:
             mode = self._mode()
             self._run = wandb.init(
-                id=self.run_id,
+                **self._whose(),
                 name=self._name,
-                # The agent of a sweep names the entity; WANDB_USER is the user's own way to say it.
-                entity=self._environ.get("WANDB_ENTITY") or self._environ.get("WANDB_USER") or None,
-                project=self._environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
                 # wandb keeps swept keys at the top level and never merges them into nested dictionaries: it
                 # must receive dotted leaves.
                 config=dict(flat),
@@ -126,6 +123,16 @@ class WandbTracker:
             self._put_aside(before)
         return {key: value for key, value in dict(self._run.config).items() if key != "_wandb"}
 
+    def _whose(self) -> dict[str, Any]:
+        if self.changes_params:
+            return {}  # the agent has named all of it; wandb warns of whoever names it again
+        return {
+            "id": self.run_id,
+            # WANDB_USER is the user's own way to say it.
+            "entity": self._environ.get("WANDB_ENTITY") or self._environ.get("WANDB_USER") or None,
+            "project": self._environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
+        }
+
     def _send_earlier(self, row: Mapping[str, Any]) -> None:
         if self._run is None or row["row"] <= self._held:
             return
@@ -156,6 +163,20 @@ class WandbTracker:
                 names = (f"{folder.name}{ending}" for ending in endings)
                 folder.rename(next(aside / name for name in names if not (aside / name).exists()))
 
+    def describe(self, flat: Mapping[str, Any]) -> None:
+        """Write into W&B's config what differs there, but for the swept keys, which wandb has locked."""
+        if self._run is None:
+            return
+        shown = self._run.config
+        locked = getattr(shown, "_locked", {})  # wandb has no public name for it
+        changed = {
+            key: value
+            for key, value in flat.items()
+            if key not in locked and not (key in shown and repr(shown[key]) == repr(value))
+        }
+        if changed:
+            shown.update(changed, allow_val_change=True)  # type: ignore[no-untyped-call]
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row on disk, then hand the same row to W&B, unless it has the row of that number."""
         number = self._record.rows
@@ -168,6 +189,12 @@ class WandbTracker:
             value = str(files[entry.name]) if entry.kind == "figure" else entry.value
             row[entry.name] = _FOR_WANDB[entry.kind](value)
         self._run.log(row)
+
+    def best(self, values: Mapping[str, float]) -> None:
+        """Write `X/best` into W&B's summary, where `X` stays the last value: a sweep orders by that."""
+        if self._run is not None:
+            best = {f"{name}/best": value for name, value in values.items()}
+            self._run.summary.update(best)
 
     def keep(self, path: Path) -> None:
         """Hand a file to W&B; to be called again when it was replaced, for wandb uploads it as it is now."""

@@ -145,6 +145,22 @@ class TrackerContract:
 
         assert [row["row"] for row in self.rows(started)] == [0, 1, 2]
 
+    def test_the_best_values_and_the_params_as_they_are_used_are_no_rows(self, started):
+        started.describe({**FLAT, "model.params.z_dim": 32})
+        started.log([Entry("loss", "scalar", 1.0)], 10, 1)
+        started.best({"loss": 1.0, "a.b/c": 2.0})
+        started.best({})
+
+        assert [row["metrics"] for row in self.rows(started)] == [{"loss": 1.0}]
+
+    def test_a_run_that_was_never_started_or_is_closed_may_be_told_more_of_it(self, tracker):
+        tracker.describe(FLAT)
+        tracker.best({"loss": 1.0})
+        tracker.start(FLAT)
+        tracker.finish("finished", 0)
+        tracker.describe(FLAT)
+        tracker.best({"loss": 1.0})
+
     def test_a_log_without_entries_is_fine(self, started):
         started.log([], 1, 0)
 

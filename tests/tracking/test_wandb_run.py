@@ -16,7 +16,7 @@ from jade.record import Record
 from jade.tracking import wandb_run
 from jade.tracking.wandb_run import WandbTracker
 from tests.tracking.contract import ENTRIES, FLAT, TrackerContract
-from tests.tracking.loopback import Loopback
+from tests.tracking.loopback import PROJECT, Loopback
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -303,6 +303,26 @@ def test_an_agents_values_win_and_come_back_under_dotted_keys(record, environ, a
     assert effective == {**FLAT, "model.params.beta": 0.5, "seed": 7}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model:\n  value:\n    params:\n      beta: 0.25\n", {"model": {"params": {"beta": 0.25}}}),
+        ("model.beta:\n  value: null\n", {"model.beta": None}),
+        ("model.params.layers:\n  value: [1, 2]\n", {"model.params.layers": [1, 2]}),
+    ],
+)
+def test_nested_and_odd_values_of_an_agent_come_back(record, environ, agent, mode, text, expected):
+    Path(agent["WANDB_SWEEP_PARAM_PATH"]).write_text(f"wandb_version: 1\n\n{text}")
+    tracker = WandbTracker(record, {**environ, **agent, "WANDB_MODE": mode})
+
+    effective = tracker.start(FLAT)
+    tracker.finish("finished", 0)
+
+    assert effective == {**FLAT, **expected}
+
+
 # Online, where the server is a stand-in for W&B's.
 
 
@@ -379,6 +399,74 @@ def test_an_online_run_that_goes_on_sends_only_rows_that_the_server_has_not(serv
     assert server.unknown == []
 
 
+def test_the_config_shows_the_params_as_they_are_used_but_for_the_swept_keys(server, online, tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "wandb_version: 1\n\nmodel.beta:\n  value: 2.0\nseed:\n  value: 7.0\n"
+    )
+    swept = {
+        "WANDB_SWEEP_ID": "s1",
+        "WANDB_RUN_ID": "abc",
+        "WANDB_SWEEP_PARAM_PATH": "config.yaml",
+        "WANDB_SILENT": "false",
+    }
+
+    online(
+        "begin(); tracker.describe({'model.params.beta': 2, 'model.params.none': None, 'seed': 7,"
+        " 'model.params.list': [1, 'a'], 'arch_impl': 'a.py'}); tracker.finish('finished', 0)",
+        **swept,
+    )
+
+    run = server.runs["abc"]
+    assert run.config == {
+        "model.beta": 2,
+        "seed": 7,
+        "model.params.beta": 2,
+        "model.params.none": None,
+        "model.params.list": [1, "a"],
+        "arch_impl": "a.py",
+    }
+    assert (run.sweep, run.project) == ("s1", PROJECT)
+
+
+def test_a_trial_prints_no_warning_of_wandbs(tmp_path, server):
+    (tmp_path / "config.yaml").write_text("wandb_version: 1\n\nseed:\n  value: 7.0\n")
+    swept = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "abc", "WANDB_SWEEP_PARAM_PATH": "config.yaml"}
+    code = "begin(); tracker.describe({'model.beta': 3, 'seed': 7}); log(0); tracker.finish('finished', 0)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER + code],
+        cwd=tmp_path,
+        env=server.environ(**swept, WANDB_SILENT="false"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert "Ignor" not in done.stderr
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_the_summary_holds_the_last_value_as_a_number_and_the_best_beside_it(server, online, tmp_path, mode):
+    online(
+        "begin(); log(3); tracker.best({'loss': 3.0}); log(1, 2); tracker.best({'loss': 1.0, 'a.b/c': 0.5});"
+        " tracker.finish('stopped', 143)",
+        WANDB_MODE=mode,
+    )
+    online("go_on(3); tracker.best({'loss': 1.0}); log(4); tracker.finish('finished', 0)", WANDB_MODE=mode)
+    if mode == "offline":
+        (folder,) = tmp_path.glob("experiments/abc/wandb/offline-run-*")
+        command = [sys.executable, "-m", "wandb", "sync", str(folder)]
+        subprocess.run(
+            command, cwd=tmp_path, env=server.environ(), capture_output=True, check=True, timeout=60
+        )
+
+    summary = server.runs["abc"].summary
+    assert (summary["loss"], summary["loss/best"]) == (4, 1)
+    assert len(server.runs["abc"].history) == 4
+
+
 def test_rows_that_the_server_never_got_are_sent_when_the_run_goes_on(server, online):
     online("begin(); log(0, 1); tracker.finish('stopped', 143)")
 
@@ -416,7 +504,9 @@ def test_an_offline_run_that_went_on_is_whole_when_it_is_synced(server, online, 
 
     for folder in sorted(tmp_path.glob("experiments/abc/wandb/offline-run-*")):
         command = [sys.executable, "-m", "wandb", "sync", str(folder)]
-        subprocess.run(command, env=server.environ(), capture_output=True, check=True, timeout=60)
+        subprocess.run(
+            command, cwd=tmp_path, env=server.environ(), capture_output=True, check=True, timeout=60
+        )
 
     assert sent(server) == rows_of(0, 1, 2, 3)
 
@@ -549,6 +639,12 @@ def test_the_run_has_id_name_and_folder_of_its_own(asked, record):
 
     assert (found["id"], found["name"], found["dir"]) == ("abc", "my run", str(record.directory))
     assert found["config"] == FLAT
+
+
+def test_the_agent_of_a_sweep_names_the_run_and_whose_it_is(asked):
+    found = asked(WANDB_MODE="offline", WANDB_SWEEP_ID="s", WANDB_RUN_ID="abc", WANDB_USER="me")
+
+    assert {"id", "entity", "project"}.isdisjoint(found)
 
 
 @pytest.mark.parametrize(

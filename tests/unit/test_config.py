@@ -33,11 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def compose(folder: Path):
-    def composed(model=MODEL, data=DATA, evaluations=EVAL, top=None, overrides=None, environ=None):
+    def composed(model=MODEL, data=DATA, evaluations=EVAL, top=None, overrides=None, **others):
         files = {name: folder / f"{name}.yml" for name in config.SECTIONS}
         for name, text in zip(config.SECTIONS, (model, data, evaluations), strict=True):
             files[name].write_text(text)
-        return config.compose(files, {**TOP, **(top or {})}, overrides or {}, environ or {})
+        return config.compose(files, {**TOP, **(top or {})}, overrides or {}, **{"environ": {}, **others})
 
     return composed
 
@@ -272,6 +272,28 @@ def test_an_override_wins_over_the_file_and_becomes_the_origin(compose, folder):
     assert composed.where("model.params.z_dim").startswith(str(folder))
 
 
+def test_values_of_a_file_win_over_the_configuration_and_overrides_over_them(compose):
+    given = [
+        ("a.json", {"model": {"params": {"z_dim": 8, "beta": 1}}}),
+        ("b.json", {"model.z_dim": 4, "seed": 3}),
+    ]
+
+    composed = compose(given=given, overrides={"seed": 5})
+
+    assert composed.values["model"]["params"] == {"z_dim": 4, "beta": 1}
+    assert composed.values["seed"] == 5
+    assert composed.where("model.params.beta") == "a.json (model.params.beta)"
+    assert composed.where("model.params.z_dim") == "b.json (model.params.z_dim)"
+    assert composed.where("seed") == "command line (seed)"
+
+
+def test_faults_of_files_and_of_the_command_line_come_together_each_with_its_place(fault):
+    text = fault(given=[("a.json", {"model.params.zdim": 8})], overrides={"sed": 5})
+
+    assert "'model.params.zdim' is set, but no configuration file defines it.\n  at: a.json\n" in text
+    assert "'sed' is set, but no configuration file defines it.\n  at: command line\n" in text
+
+
 def test_a_sweep_wins_over_the_command_line(compose):
     composed = compose(overrides={"model.params.beta": 0.1})
 
@@ -288,6 +310,16 @@ def test_a_sweep_that_sets_what_the_file_says_changes_no_origin(compose, given):
     swept = config.override(composed, given, "sweep")
 
     assert swept == composed
+
+
+@pytest.mark.parametrize("again", [{"model.z_dim": 8}, {"model.z_dim": 32}])
+def test_a_short_key_is_read_as_the_whole_one_with_one_warning_however_often_it_comes(compose, caplog, again):
+    composed = compose(overrides={"model.z_dim": 8})
+
+    overridden = config.override(composed, again, "sweep")
+
+    assert overridden.flat["model.params.z_dim"] == again["model.z_dim"]
+    assert caplog.messages == ["command line: model.z_dim is read as model.params.z_dim."]
 
 
 def test_nan_in_a_file_that_no_one_overrides_keeps_its_origin(compose):

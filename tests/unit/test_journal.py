@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -121,6 +122,48 @@ def test_a_file_that_was_deleted_is_told_to_the_tracker(record):
     assert dropped == [record.directory / "checkpoint_1.pt"]
 
 
+class Following(LocalTracker):
+    """A tracker that remembers which values were shown as the best."""
+
+    def __init__(self, record):
+        super().__init__(record)
+        self.shown = []
+
+    def best(self, values):
+        self.shown.append(dict(values))
+
+
+def test_the_tracker_hears_of_each_value_that_is_the_best_so_far(record, clock):
+    tracker = Following(record)
+    journal = Journal(tracker, record, Shown())
+
+    for iteration, accuracy, loss in ((1, 0.5, 3.0), (2, 0.9, 3.5), (3, 0.7, 3.0), (4, 0.8, 2.0)):
+        entries = [Entry("TestAccuracy", "scalar", accuracy), Entry("loss", "scalar", loss)]
+        journal.log([*entries, Entry("note", "text", "1.0")], iteration, 0)
+
+    assert tracker.shown == [{"TestAccuracy": 0.5, "loss": 3.0}, {"TestAccuracy": 0.9}, {"loss": 2.0}]
+
+
+def test_what_is_not_finite_is_never_shown_as_the_best(record, clock):
+    tracker = Following(record)
+    journal = Journal(tracker, record, Shown())
+
+    for iteration, value in enumerate((math.nan, math.inf, 2.0, math.nan, -math.inf)):
+        journal.log([Entry("loss", "scalar", value)], iteration, 0)
+
+    assert tracker.shown == [{"loss": 2.0}]
+
+
+def test_a_metric_of_that_name_is_left_to_the_user(record, clock):
+    tracker = Following(record)
+    journal = Journal(tracker, record, Shown())
+
+    for iteration in range(2):
+        journal.log([Entry("a/best", "scalar", 7.0), Entry("a", "scalar", -iteration)], iteration, 0)
+
+    assert tracker.shown == [{"a/best": 7.0}]
+
+
 # A run that goes on
 
 
@@ -161,6 +204,18 @@ def test_best_values_survive(written, record, clock):
     after.status("finished", 20, 2)
 
     assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.5, "best": 0.9, "best_at": 10}}
+
+
+def test_the_tracker_of_a_run_that_goes_on_hears_of_the_best_values_again(written, record, clock):
+    written.log([Entry("TestAccuracy", "scalar", 0.9), Entry("nan", "scalar", math.nan)], 10, 1)
+    state = written.state()
+    tracker = Following(record)
+    after = Journal(tracker, record, Shown())
+
+    after.continue_from(state, 10)
+    after.log([Entry("TestAccuracy", "scalar", 0.5)], 20, 2)
+
+    assert tracker.shown == [{"TestAccuracy": 0.9}]
 
 
 def test_the_throughput_is_that_of_the_present_process(written, record, clock):

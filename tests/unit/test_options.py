@@ -14,6 +14,7 @@ FLAGS = [
     "--data_conf",
     "--eval_conf",
     "--arch_impl",
+    "--params",
     "--run_name",
     "--run_id",
     "--resume",
@@ -376,6 +377,11 @@ def test_an_override_at_the_end_without_its_value_is_told():
 
     assert "'--model.params.beta' is no override." in told
     assert "model.params.beta=0.1" in told
+
+
+@pytest.mark.parametrize("following", ["--model.params.lr=1", "--model.params.lr", "--seed=3"])
+def test_an_override_does_not_take_the_next_one_for_its_value(following):
+    assert "'--model.params.beta' is no override." in complaint("--model.params.beta", following, "1")
 
 
 def test_an_override_that_is_not_yaml_is_told():

@@ -1,5 +1,4 @@
 import copy
-import logging
 import math
 import random
 
@@ -215,19 +214,40 @@ def test_what_wandb_adds_for_itself_is_ignored(changed):
 
 
 @pytest.mark.parametrize("given", [{"model.z_dim": 32}, {"model": {"z_dim": 32}}])
-def test_the_short_key_of_the_guide_is_read_with_params_and_says_so(changed, caplog, given):
-    with caplog.at_level(logging.WARNING):
-        accepted = changed(given)
-
-    assert accepted == {"model.params.z_dim": 32}
-    assert caplog.messages == ["sweep: model.z_dim is read as model.params.z_dim."]
+def test_the_short_key_of_the_guide_is_read_with_params(changed, declared, given):
+    assert changed(given) == {"model.params.z_dim": 32}
+    assert params.aliases(declared, given) == {"model.z_dim": "model.params.z_dim"}
 
 
-def test_the_short_and_the_long_key_with_two_values_are_an_error(fault):
-    text = fault({"model.params.z_dim": 32, "model.z_dim": 16})
+@pytest.mark.parametrize("given", [{"model.params.z_dim": 32}, {"model": {"params": {"z_dim": 3}}}, {"z": 1}])
+def test_whole_and_unknown_keys_are_no_aliases(declared, given):
+    assert params.aliases(declared, {**given, "_wandb": {"z_dim": 1}}) == {}
 
-    assert "model.z_dim" in text
-    assert "model.params.z_dim" in text
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (
+            {"model.params.z_dim": 32, "model.z_dim": 16},
+            "model.params.z_dim=32 and as model.z_dim=16",
+        ),
+        (
+            {"model": {"params": {"z_dim": 16}}, "model.params.z_dim": 32},
+            "model.params.z_dim=16 and as model.params.z_dim=32",
+        ),
+    ],
+)
+def test_a_param_that_is_given_two_values_is_an_error(fault, given, shown):
+    assert fault(given) == f"model.params.z_dim is set twice, as {shown}.\n  at: sweep"
+
+
+@pytest.mark.parametrize("other", [{"model": {"params": {"z_dim": 16.0}}}, {"model": {"z_dim": "16"}}])
+@pytest.mark.parametrize("dotted", [64, 64.0, 16])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_default_that_a_tracker_hands_back_does_not_hide_a_nested_value(changed, other, dotted, is_first):
+    default = {"model.params.z_dim": dotted}
+
+    assert changed({**default, **other} if is_first else {**other, **default}) == {"model.params.z_dim": 16}
 
 
 def test_accept_changes_neither_what_is_declared_nor_what_is_given(declared):

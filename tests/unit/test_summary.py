@@ -33,6 +33,14 @@ def test_of_equal_values_the_first_is_the_best():
     assert best("loss", 1.0, 1.0) == (1.0, 0)
 
 
+def test_a_value_that_is_added_is_said_to_be_the_best_so_far_or_not():
+    found, nan = Metrics(), float("nan")
+
+    said = [found.add("loss", value, 0) for value in (nan, nan, 3.0, 3.0, 2.0, nan, 4.0)]
+
+    assert said == [False, False, True, False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
