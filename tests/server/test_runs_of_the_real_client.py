@@ -7,7 +7,7 @@ PREPARE = """
 import json, math
 import numpy
 import wandb
-def shown(value): print("shown", json.dumps(value))
+def shown(value): print("shown", json.dumps(value, default=dict))
 """
 
 
