@@ -110,11 +110,17 @@ class Distribution:
         multiples = self.multiples()
         if multiples is None or isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        step = round(value / (self.q or 1))
-        return step - multiples[0] if multiples[0] <= step <= multiples[1] else None
+        if not self.lower <= value <= self.upper:
+            return None
+        times = round(_exact(value) / _exact(self.q or 1))
+        return times - multiples[0] if self.multiple(times) == value else None
 
     def multiples(self) -> tuple[int, int] | None:
         """Return how many times `q` the least and the largest value are; None if there are no such two."""
+        return self._multiples
+
+    @cached_property
+    def _multiples(self) -> tuple[int, int] | None:
         q = 1 if self.shape == "whole" else self.q
         if q is None or math.isinf(self.lower) or math.isinf(self.upper):
             return None
@@ -186,7 +192,7 @@ class Points(Sequence[Any]):
 def text_of(value: object) -> str:
     """Return a text that two values share only if they are the same: 1, 1.0, true and "1" have four.
 
-    What JSON cannot hold (a date, a number as the key of a mapping) has the text of what is stored in its place.
+    What JSON cannot hold (a date, a number as a mapping's key) has the text of what is stored in its place.
     """
     if isinstance(value, Mapping):
         return f"{{{', '.join(sorted(f'{str(key)!r}: {text_of(inner)}' for key, inner in value.items()))}}}"

@@ -139,7 +139,7 @@ def test_values_that_python_holds_equal_are_several_points_and_a_repeated_one_is
     assert distribution.index("2") is None
 
 
-@pytest.mark.parametrize("value", [True, 0, 6, "3", None, [3]])
+@pytest.mark.parametrize("value", [True, 0, 6, 3.5, "3", None, [3], math.nan, math.inf, 10**400])
 def test_a_value_that_is_not_of_the_grid_has_no_place_in_it(value):
     assert of(min=1, max=5).index(value) is None
 
