@@ -180,7 +180,7 @@ def test_a_trial_without_prospects_ends_well_and_keeps_its_data(project, write):
 
 
 def test_a_trial_whose_loss_is_no_number_fails_and_is_tried_once_more_from_its_start(project, write):
-    config = {"method": "grid", "parameters": {"model.params.lr": {"values": [1e38]}}}
+    config = {"method": "grid", "parameters": {"model.params.lr": {"values": [1e37]}}}
     sweep = project.sweep(write(config))
 
     text = project.agent_to_end(sweep)
