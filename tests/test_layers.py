@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["errors", "generators", "scalars", "signals"],
     1: [
-        "agent", "calls", "checkpoint", "devices", "entries", "imports", "intervals", "lock", "params", "progress",
+        "agent", "calls", "checkpoint", "devices", "divergence", "entries", "imports", "intervals", "lock", "params", "progress",
         "seeding", "snapshot", "summary", "yaml_file",
     ],
     2: ["command_line", "config", "plugins", "schedule", "state", "tracking.base", "workers"],
