@@ -20,9 +20,10 @@ from torch import nn
 from jade import intervals
 from jade.checkpoint import Checkpoints
 from jade.journal import Journal
-from jade.loop import Loop, Plan
+from jade.loop import Loop
 from jade.progress import Bars, Lines
 from jade.record import Record
+from jade.schedule import Plan
 from jade.signals import Stop
 from jade.tracking.local import LocalTracker
 from jade.trainer import Trainer

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from jade import batches, calls, devices, entries, errors, intervals, seeding, state
+from jade import batches, calls, devices, divergence, entries, errors, intervals, seeding, state
 from jade.build import Architectures, Builder, Datasets, building
 from jade.config import Config
 from jade.errors import ConfigError, ContractError, JadeError, raise_all
 from jade.eval import DatasetEvaluation, Evaluation, evaluating
-from jade.loop import RESERVED, Plan
+from jade.loop import RESERVED
 from jade.plugins import Plugin, Plugins
-from jade.schedule import Schedule
+from jade.schedule import Plan, Schedule
 from jade.trainer import Trainer
 
 EVERY = "evaluate_every"
@@ -83,7 +83,15 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
         for name, description in config.values["eval"].items()
     }
     seed, epochs = config.values["seed"], config.values["epochs"]
-    plan = Plan(seed, epochs, schedule.log_loss, schedule.checkpoint, schedule.backup, every)
+    plan = Plan(
+        seed,
+        epochs,
+        schedule.log_loss,
+        schedule.checkpoint,
+        schedule.backup,
+        every,
+        schedule.allow_nan,
+    )
     return Assembly(config, trainer, evaluations, plan)
 
 
@@ -217,7 +225,9 @@ def check(accepted: Config, plugins: Plugins, device: torch.device, schedule: Sc
             raise ContractError(f"The train_loader of {type(trainer).__name__} gives no batch.")
         trainer.train_step(devices.move(data, trainer.get_device()))
         trainer.on_iteration_end()
-        trainer.take_losses()
+        losses = trainer.take_losses()
+        if not schedule.allow_nan:
+            divergence.refuse(losses, trainer.iterations, trainer.epochs)
     except Exception as error:  # noqa: BLE001 - as above
         error.add_note(f"in the first step of {type(trainer).__name__}")
         wrong.append(error)

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
         if os.environ.get("JADE_TRACEBACK"):
             raise
         sys.stderr.write(f"{shown(error)}\n")
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted before the run began.\n")
         return 128 + signal.SIGINT
@@ -220,7 +220,7 @@ def _report(wrong: Sequence[Exception]) -> int:
         )
         return 0
     sys.stderr.write("\n\n".join(told(error) for error in wrong) + "\n")
-    return 2 if all(isinstance(error, JadeError) for error in wrong) else 1
+    return min(error.exit_code if isinstance(error, JadeError) else 1 for error in wrong)
 
 
 def with_origins(accepted: Config) -> str:

@@ -23,7 +23,12 @@ class JadeError(Exception):
         wanted: the name that was asked for; with `choices`, the nearest one is suggested.
         choices: the names that would have been right.
         hint: what to write or do instead; may have several lines.
+
+    Attributes:
+        exit_code: that the process ends with.
     """
+
+    exit_code = 2
 
     def __init__(
         self,
@@ -66,6 +71,12 @@ class CheckpointError(JadeError):
 
 class TrackingError(JadeError):
     """Weights & Biases, or the way to it, must be mended."""
+
+
+class DivergedError(JadeError):
+    """A loss became NaN or infinite: nothing was wrong with the input, but the run has failed."""
+
+    exit_code = 1
 
 
 def raise_all(faults: Sequence[JadeError]) -> None:

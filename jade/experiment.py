@@ -6,15 +6,15 @@ The composition root: what `assembly` builds, `record` keeps and a tracker follo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jade import devices, lock, progress, resume, signals, snapshot, summary
+from jade import devices, lock, progress, resume, scalars, signals, snapshot, summary
 from jade.assembly import Assembly, assemble, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
@@ -26,6 +26,8 @@ from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import Schedule
 from jade.tracking.base import Tracker
+
+SWEEP = "sweep"  # where a value comes from
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +170,7 @@ class _Run:
         self._tracker = tracker
         self._before = before
         self._state = before.state if before else None
-        self._journal = Journal(tracker, record, progress.choose(accepted.values["epochs"]))
+        self._journal = Journal(tracker, record, progress.hidden())
 
     def do(self, assembly: Assembly | None) -> int:
         """Open the tracker, train, close everything; return the exit code."""
@@ -183,11 +185,12 @@ class _Run:
         try:
             record.update_status("running", **({"name": self._around.name} if self._around.name else {}))
             if assembly is None or (self._before is None and effective != self._accepted.flat):
-                self._accepted = override(self._accepted, effective, "sweep")
-                verify(self._accepted, self._around.plugins)
-                assembly = assemble(
-                    self._accepted, self._around.plugins, self._around.device, self._around.schedule
-                )
+                self._accepted = override(self._accepted, effective, SWEEP)
+                with _telling(self._accepted):
+                    verify(self._accepted, self._around.plugins)
+                    assembly = assemble(
+                        self._accepted, self._around.plugins, self._around.device, self._around.schedule
+                    )
             self._describe()
             status = "finished" if self._train(assembly) else "stopped"
         except (KeyboardInterrupt, signals.Stopped) as error:
@@ -212,6 +215,7 @@ class _Run:
 
     def _train(self, assembly: Assembly) -> bool:
         around = self._around
+        self._journal.progress = progress.choose(self._accepted.values["epochs"])  # which a sweep may set
         checkpoints = Checkpoints(self._record.directory, around.schedule.kept)
         loop = Loop(
             assembly.trainer, assembly.evaluations, self._journal, checkpoints, assembly.plan, around.stop
@@ -284,6 +288,20 @@ class _Run:
             changed_code=list(before.changed_code),
             code=before.code,
         )
+
+
+@contextmanager
+def _telling(accepted: Config) -> Iterator[None]:
+    """Add to what goes wrong which values no file says."""
+    try:
+        yield
+    except Exception as error:
+        flat = accepted.flat
+        swept = [key for key in flat if accepted.origins.get(key) == SWEEP]
+        if swept:
+            shown = ", ".join(f"{key}={scalars.dump(flat[key], flow=True)}" for key in swept)
+            error.add_note(f"with what the sweep set: {shown}")
+        raise
 
 
 def _point(state: Mapping[str, Any]) -> str:

@@ -14,20 +14,20 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from jade import __version__, checkpoint, devices, entries, eval, state
+from jade import __version__, checkpoint, devices, divergence, entries, eval, state, unstored
 from jade.batches import Batches, batches_of, length_of
 from jade.calls import place_of
 from jade.checkpoint import Checkpoints
 from jade.entries import Entry
 from jade.errors import ContractError
 from jade.eval import Evaluation, evaluating
-from jade.intervals import NEVER, Due, Interval
+from jade.intervals import NEVER, Due
 from jade.journal import Journal
+from jade.schedule import Plan
 from jade.seeding import Stream
 from jade.signals import Stop, Stopped
 from jade.trainer import OWN_NAMES, Trainer
@@ -43,27 +43,6 @@ MARGIN = 3.0
 COPIES, SLOW_DISK = 3, 100e6  # bytes a second
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run trains, and how often it does everything else.
-
-    Attributes:
-        seed: of everything random.
-        epochs: passes to make.
-        log_loss: between two means of the loss items.
-        checkpoint: between two checkpoints that are kept.
-        backup: between two backups, each of which replaces the one before.
-        evaluations: for each evaluation, between two of its runs.
-    """
-
-    seed: int
-    epochs: int
-    log_loss: Interval
-    checkpoint: Interval
-    backup: Interval
-    evaluations: Mapping[str, Interval]
 
 
 class Loop:
@@ -220,6 +199,7 @@ class Loop:
             self._seed("epoch end", trainer.epochs)
             trainer.on_epoch_end()
         trainer.epochs, self._position = epochs, 0
+        self._look_at_the_losses()
         self._do_what_is_due()
         if self._is_time_for_a_backup():
             self._save_backup()
@@ -282,6 +262,7 @@ class Loop:
             if not due.now(*point):
                 continue
             if name in ("checkpoint", "backup"):  # which says itself that it was made
+                self._look_at_the_losses()
                 due.done(*point)
                 chore()
             else:
@@ -340,6 +321,14 @@ class Loop:
             return
         found = [Entry(name, "scalar", value) for name, value in losses.items()]
         self._journal.log(found, self._trainer.iterations, self._trainer.epochs)
+        if not self._plan.allow_nan:
+            divergence.refuse(losses, self._trainer.iterations, self._trainer.epochs)
+
+    def _look_at_the_losses(self) -> None:
+        """End the run if a loss that waits to be logged is no number: nothing of it is to be saved."""
+        waiting = self._trainer.waiting_losses.values()
+        if not self._plan.allow_nan and not divergence.is_finite(total for total, _ in waiting):
+            self._log_losses()
 
     def _save_checkpoint(self) -> None:
         if not self._trainer.iterations:
@@ -417,15 +406,7 @@ class Loop:
         if self._has_named:
             return
         self._has_named = True
-        for whose, unstored in self._unstored.items():
-            names = unstored.names()
-            if names:
-                _log.warning(
-                    "%s: %s learns or changes, but is in no checkpoint: a continued run begins with it anew."
-                    " self.add_attribute_to_store(name) puts it there.",
-                    whose,
-                    ", ".join(names),
-                )
+        unstored.warn_of(self._unstored)
         if self._trainer.train_loader is not self._first_loader:
             _log.warning(
                 "%s has replaced its train_loader: a continued run begins with that of initialize.",

@@ -73,6 +73,11 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "TIME",
         "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
     },
+    "--allow-nan": {
+        "action": "store_const",
+        "const": "true",
+        "help": "train on where a loss becomes NaN or infinite, which else ends the run as failed",
+    },
     "--env-file": {"metavar": "FILE", "help": "environment variables to add (default .env, if there is one)"},
     "--check": {
         "action": "store_true",

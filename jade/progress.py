@@ -39,8 +39,13 @@ def choose(epochs: int, stream: TextIO | None = None) -> Progress:
     """Return bars if `stream` (standard error) is a terminal, else lines."""
     stream = stream or sys.stderr
     if stream is None:  # the process was started without one
-        return Lines(epochs, io.StringIO())
+        return hidden()
     return Bars(epochs, stream) if stream.isatty() else Lines(epochs, stream)
+
+
+def hidden() -> Progress:
+    """Return what shows nothing."""
+    return Lines(0, io.StringIO())
 
 
 class Lines:

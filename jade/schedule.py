@@ -20,7 +20,7 @@ DEFAULT_EVERY = {
     "checkpoint_every": ("100 epochs", "epoch"),
     "backup_every": ("10 minutes", "epoch"),
 }
-SCHEDULE = (*DEFAULT_EVERY, "keep_checkpoints", "time_limit")
+SCHEDULE = (*DEFAULT_EVERY, "keep_checkpoints", "time_limit", "allow_nan")
 _UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 # minutes:seconds, hours:minutes:seconds, days-hours:minutes:seconds; https://slurm.schedmd.com/sbatch.html
 _SLURM_TIME = re.compile(r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
@@ -37,6 +37,7 @@ class Schedule:
         backup: between two backups.
         kept: how many checkpoints; None for all.
         seconds: that a process may take; None for as long as it needs.
+        allow_nan: whether a run goes on whose loss is no number.
     """
 
     log_loss: Interval
@@ -44,6 +45,30 @@ class Schedule:
     backup: Interval
     kept: int | None = None
     seconds: float | None = None
+    allow_nan: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run trains, and how often it does everything else.
+
+    Attributes:
+        seed: of everything random.
+        epochs: passes to make.
+        log_loss: between two means of the loss items.
+        checkpoint: between two checkpoints that are kept.
+        backup: between two backups, each of which replaces the one before.
+        evaluations: for each evaluation, between two of its runs.
+        allow_nan: whether to go on where a loss is no number.
+    """
+
+    seed: int
+    epochs: int
+    log_loss: Interval
+    checkpoint: Interval
+    backup: Interval
+    evaluations: Mapping[str, Interval]
+    allow_nan: bool = False
 
 
 def schedule_of(given: Mapping[str, str]) -> Schedule:
@@ -72,6 +97,7 @@ def schedule_of(given: Mapping[str, str]) -> Schedule:
         every["backup_every"],
         every["keep_checkpoints"],
         every["time_limit"],
+        given.get("allow_nan") == "true",
     )
 
 

@@ -6,8 +6,9 @@ Asked once, at the first checkpoint, by `loop`.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from jade.state import Storing, is_lazy, modules_of
 LARGEST_CONTAINER = 1000
 LARGEST_TENSOR = 16 * 1024 * 1024  # bytes
 DEEPEST = 6
+
+_log = logging.getLogger(__name__)
 
 
 class Unstored:
@@ -71,6 +74,19 @@ class Unstored:
         if _learns(value):
             return True
         return self._before.get(name) != _fingerprint(value)
+
+
+def warn_of(found: Mapping[str, Unstored]) -> None:
+    """Warn of what is stored nowhere, for each owner under the name that a user knows it by."""
+    for whose, unstored in found.items():
+        names = unstored.names()
+        if names:
+            _log.warning(
+                "%s: %s learns or changes, but is in no checkpoint: a continued run begins with it anew."
+                " self.add_attribute_to_store(name) puts it there.",
+                whose,
+                ", ".join(names),
+            )
 
 
 def _learns(value: Any) -> bool:  # noqa: ANN401 - any attribute

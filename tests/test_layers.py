@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["errors", "generators", "quantiles", "scalars", "signals"],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "entries", "imports", "intervals", "lock",
+        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
     2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],

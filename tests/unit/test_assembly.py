@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from jade import assembly
-from jade.errors import ConfigError, ContractError, JadeError
+from jade.errors import ConfigError, ContractError, DivergedError, JadeError
 from jade.intervals import NEVER
 from jade.loop import RESERVED
 from jade.schedule import Schedule
@@ -21,6 +23,17 @@ def verified(project):
 
 def checked(project):
     return assembly.check(project.composed(), project.plugins(), torch.device("cpu"), SCHEDULE)
+
+
+def test_check_finds_a_loss_that_is_no_number_unless_it_may_be_one(written):
+    written.change(TRAINER, 'add_loss_item("loss", loss)', 'add_loss_item("loss", loss / 0.0 - loss / 0.0)')
+    allowed = replace(SCHEDULE, allow_nan=True)
+
+    (error,) = checked(written)
+    nothing = assembly.check(written.composed(), written.plugins(), torch.device("cpu"), allowed)
+
+    assert isinstance(error, DivergedError)
+    assert nothing == []
 
 
 def refusal(check, project, kind=JadeError):

@@ -8,7 +8,15 @@ import torch
 
 from jade import checkpoint, experiment, intervals, lock, resume
 from jade.checkpoint import Checkpoints, read
-from jade.errors import CheckpointError, ConfigError, ContractError, TrackingError
+from jade.errors import (
+    CheckpointError,
+    ConfigError,
+    ContractError,
+    DivergedError,
+    JadeError,
+    PluginError,
+    TrackingError,
+)
 from jade.experiment import Continued, Surroundings
 from jade.intervals import NEVER
 from jade.plugins import Plugins
@@ -29,6 +37,7 @@ class Tracker(LocalTracker):
         self.changed = changed
         self.earlier = self.finished = None
         self.kept = []
+        self.described = None
         self.preempting = 0
         self._was_stopped = was_stopped
 
@@ -39,6 +48,9 @@ class Tracker(LocalTracker):
     def start(self, flat, earlier=None):
         self.earlier = earlier
         return {**flat, **self.changed}
+
+    def describe(self, flat):
+        self.described = flat
 
     def keep(self, path):
         self.kept.append(path.name)
@@ -173,6 +185,118 @@ def test_a_sweep_changes_what_is_built(written, around, record):
 
     assert "lr: 0.5" in (record.directory / "config.yml").read_text()
     assert status(record)["epochs"] == 1
+
+
+OTHER_MODEL = """\
+    from modules.models.line import LineTrainer
+
+    class Same(LineTrainer):
+        pass
+
+    class Other(LineTrainer):
+        def initialize(self, rate):
+            super().initialize(rate)
+    """
+
+
+@pytest.fixture
+def sweepable(written):
+    """The small project with more to choose from: an architecture file, trainers, an evaluation."""
+    written.write(
+        "other.py", (written.root / "net.py").read_bytes().replace(b"Linear(1, width)", b"Linear(1, 3)")
+    )
+    written.write("modules/models/other.py", OTHER_MODEL)
+    written.add(EVALUATION, "\n\nclass Twice(Norm):\n    pass\n")
+    written.write("e.yml", "Norm:\n  class: Norm\n  params:\n    on: train\n    evaluate_every: 1\n")
+    return written
+
+
+@pytest.mark.parametrize(
+    ("swept", "used"),
+    [
+        ({"model.params.lr": "1e-3"}, {"model.params.lr": 1e-3}),
+        ({"model": {"params": {"lr": 1}}}, {"model.params.lr": 1}),
+        ({"model.lr": 0.5}, {"model.params.lr": 0.5}),
+        ({"data.train.params.n": 4.0}, {"data.train.params.n": 4}),
+        ({"data": {"train": {"params": {"n": "4"}}}}, {"data.train.params.n": 4}),
+        ({"eval.Norm.params.evaluate_every": 2.0}, {"eval.Norm.params.evaluate_every": 2}),
+        ({"eval.Norm.class": "Twice"}, {"eval.Norm.class": "Twice"}),
+        ({"model.class": "Same"}, {"model.class": "Same"}),
+        ({"arch_impl": "other.py"}, {"arch_impl": "other.py"}),
+        ({"seed": 7.0}, {"seed": 7}),
+        ({"epochs": "3"}, {"epochs": 3}),
+        ({"deterministic": "false", "_wandb": {"version": 1}}, {}),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_everything_in_the_configuration_can_be_swept(sweepable, around, record, swept, used):
+    tracker = Tracker(record, **swept)
+
+    code = experiment.run(sweepable.composed(), around(), record, tracker)
+
+    expected = {**sweepable.composed().flat, **used}
+    assert (code, tracker.finished) == (0, ("finished", 0))
+    assert tracker.described == expected
+    assert {key: type(value) for key, value in tracker.described.items()} == {
+        key: type(value) for key, value in expected.items()
+    }
+    assert resume.read(record.directory).config.flat == expected
+    assert status(record)["epochs"] == used.get("epochs", 2)
+
+
+def test_a_swept_class_that_takes_other_params_is_told_with_them(sweepable, around, record):
+    tracker = Tracker(record, **{"model.class": "Other"})
+
+    with pytest.raises(PluginError) as caught:
+        experiment.run(sweepable.composed(), around(), record, tracker)
+
+    assert "Other takes no parameter 'lr'.\n" in str(caught.value)
+    assert "(model.params.lr)\n  known: rate" in str(caught.value)
+    assert "Other needs the parameter 'rate'." in str(caught.value)
+    assert caught.value.__notes__ == ["with what the sweep set: model.class=Other"]
+    assert (tracker.finished[0], status(record)["status"]) == ("failed", "failed")
+
+
+@pytest.mark.parametrize(("key", "value"), [("model.class", "Sam"), ("arch_impl", "otherr.py")])
+def test_a_swept_class_or_file_that_there_is_not_is_told_to_come_from_the_sweep(
+    sweepable, around, record, key, value
+):
+    with pytest.raises(JadeError) as caught:
+        experiment.run(sweepable.composed(), around(), record, Tracker(record, **{key: value}))
+
+    assert f"sweep ({key})" in str(caught.value)
+
+
+def test_an_exception_while_a_trial_is_built_says_what_the_sweep_set(sweepable, around, record):
+    sweepable.change(TRAINER, "self.lr = lr", "self.lr = 1 / (lr - 0.5)")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        experiment.run(
+            sweepable.composed(), around(), record, Tracker(record, **{"model.lr": 0.5, "seed": 3})
+        )
+
+    assert caught.value.__notes__[-1] == "with what the sweep set: model.params.lr=0.5, seed=3"
+
+
+def test_the_lines_of_a_trial_count_to_the_epochs_that_were_swept(written, around, record, capsys):
+    experiment.run(written.composed(), around(), record, Tracker(record, epochs=3))
+
+    assert [line[:9] for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")] == [
+        f"epoch {number}/3" for number in range(4)
+    ]
+
+
+def test_a_loss_that_is_no_number_fails_the_run_and_leaves_the_backup_of_before(written, around, record):
+    written.change(TRAINER, "loss = self", "loss = (float('nan') if self.iterations > 3 else 1) * self")
+    written.change("m.yml", "lr: 0.1", "lr: 0.0")
+    tracker = Tracker(record)
+
+    with pytest.raises(DivergedError, match="the mean of 'loss' is nan"):
+        experiment.run(written.composed(epochs=9), around(), record, tracker)
+
+    assert (tracker.finished[0], status(record)["status"]) == ("failed", "failed")
+    assert str(rows(record)[-1]["metrics"]["loss"]) == "nan"
+    assert not (record.directory / "model.pt").exists()
 
 
 def test_a_sweep_that_sets_an_unknown_key_fails_with_the_nearest_one(written, around, record):

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import math
 import random
 import re
 import warnings
@@ -16,13 +17,14 @@ from toys import BATCHES, Counting, Noisy, Toy, bits, made
 
 from jade import checkpoint, intervals
 from jade.checkpoint import Checkpoints
-from jade.errors import CheckpointError, ContractError
+from jade.errors import CheckpointError, ContractError, DivergedError
 from jade.eval import DatasetEvaluation, Evaluation
 from jade.intervals import NEVER
 from jade.journal import Journal
-from jade.loop import Loop, Plan
+from jade.loop import Loop
 from jade.progress import Lines
 from jade.record import Record
+from jade.schedule import Plan
 from jade.signals import Stop
 from jade.tracking.local import LocalTracker
 
@@ -73,6 +75,7 @@ class Run:
     kept: int | None = None
     seed: int = 0
     earlier: dict | None = None
+    allow_nan: bool = False
 
     def __call__(self):
         self.tracker, self.shown = Kept(self.record), io.StringIO()
@@ -85,6 +88,7 @@ class Run:
             _interval(self.checkpoint),
             _interval(self.backup),
             {name: _interval(self.every.get(name, 1)) for name in self.evaluations},
+            self.allow_nan,
         )
         loop = Loop(self.trainer, self.evaluations, journal, checkpoints, plan, self.stop, self.clock)
         self.is_finished = loop.run(self.earlier)
@@ -777,6 +781,113 @@ def test_a_loss_item_with_the_name_of_a_counter_is_refused(run, name):
 
     with pytest.raises(ContractError, match=f"'{name}' is the name of a loss item, but also of"):
         run(Naming)
+
+
+# A loss that is no number
+
+
+class Diverging(Toy):
+    """Has a loss that is no number from one iteration on, beside one that is."""
+
+    begins_at, value = 6, math.nan
+
+    def train_step(self, data):
+        super().train_step(data)
+        wrong = self.iterations + 1 >= self.begins_at
+        self.add_loss_item("wrong", torch.tensor(self.value if wrong else 1.0))
+        self.add_loss_item("right", 1.0)
+
+
+def diverged(run, kind=Diverging, **planned):
+    with pytest.raises(DivergedError) as caught:
+        run(kind, **planned)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_ends_the_run_after_its_row_was_logged(run, record, value):
+    class Wrong(Diverging):
+        pass
+
+    Wrong.value = value
+
+    told = diverged(run, Wrong, epochs=5, log_loss="3 iterations")
+
+    assert told == (
+        f"The training came to no number: the mean of 'wrong' is {value}.\n"
+        "  at: iteration 6, epoch 1\n"
+        "  Is the learning rate too high, or a logarithm taken of 0? --allow-nan trains on regardless."
+    )
+    rows = [json.loads(line) for line in (record.directory / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iterations"] for row in rows] == [3, 6]
+    assert (str(rows[-1]["metrics"]["wrong"]), rows[-1]["metrics"]["right"]) == (str(value), 1.0)
+
+
+def test_a_run_that_ended_so_is_a_failure_and_no_bad_input():
+    assert (DivergedError.exit_code, ContractError.exit_code) == (1, 2)
+
+
+def test_every_item_that_is_no_number_is_named(run):
+    class Both(Diverging):
+        begins_at = 1
+
+        def train_step(self, data):
+            super().train_step(data)
+            self.add_loss_item("other", math.inf)
+
+    assert "the mean of 'wrong' is nan, 'other' is inf.\n" in diverged(run, Both)
+
+
+@pytest.mark.parametrize("log_loss", ["never", "100 iterations", "9 epochs"])
+def test_the_end_of_an_epoch_finds_it_before_anything_is_evaluated_or_saved(run, record, log_loss):
+    planned = {"epochs": 5, "log_loss": log_loss, "backup": "1 epoch", "checkpoint": "1 epoch"}
+
+    told = diverged(run, **planned, evaluations=metrics(made(Toy), "metric"))
+
+    assert "at: iteration 8, epoch 2\n" in told
+    rows = [json.loads(line) for line in (record.directory / "metrics.jsonl").read_text().splitlines()]
+    assert [row["iterations"] for row in rows if "metric" in row["metrics"]] == [0, 4]
+    assert [row["iterations"] for row in rows if "wrong" in row["metrics"]] == [8]
+    assert checkpoint.read(record.directory / "model.pt")["iterations"] == BATCHES
+    assert [path.name for path in Checkpoints(record.directory).numbered()] == ["checkpoint_4.pt"]
+
+
+@pytest.mark.parametrize("what", ["backup", "checkpoint"])
+def test_nothing_is_saved_in_an_epoch_that_came_to_no_number(run, record, what):
+    told = diverged(run, **{what: "1 iterations"}, epochs=5)
+
+    assert "at: iteration 6, epoch 1\n" in told
+    saved = sorted(record.directory.glob("*.pt"))
+    assert max(checkpoint.read(path)["iterations"] for path in saved) == 5
+
+
+def test_a_run_that_is_stopped_is_stopped_whatever_its_losses_are(run):
+    stop = Stop()
+
+    class Stopping(Diverging):
+        def on_iteration_end(self):
+            super().on_iteration_end()
+            if self.iterations == 7:
+                stop.request(15)
+
+    done = run(Stopping, epochs=5, stop=stop)
+
+    assert not done.is_finished
+    assert done.counters == (7, 1)
+
+
+def test_a_run_that_may_have_nan_goes_on(run):
+    done = run(Diverging, epochs=3, log_loss="3 iterations", backup="1 iterations", allow_nan=True)
+
+    assert done.is_finished
+    assert [str(value) for value in done.values("wrong")] == ["1.0", "nan", "nan", "nan"]
+
+
+def test_looking_at_the_losses_changes_none_of_them(process):
+    looked = process("looked", epochs=3, log_loss="5 iterations", backup="1 iterations")
+    unseen = process("unseen", epochs=3, log_loss="5 iterations", allow_nan=True)
+
+    assert looked.values("loss") == unseen.values("loss")
 
 
 # A run that goes on

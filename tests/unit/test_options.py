@@ -29,6 +29,7 @@ FLAGS = [
     "--log-loss-every",
     "--keep-checkpoints",
     "--time-limit",
+    "--allow-nan",
     "--env-file",
     "--tracker",
     "--check",
@@ -97,6 +98,11 @@ def test_the_schedule_is_kept_as_it_was_said():
         "keep_checkpoints": "all",
         "time_limit": "1h 30m",
     }
+
+
+def test_that_a_loss_may_be_no_number_is_said_with_the_schedule():
+    assert options("--allow_nan").schedule == {"allow_nan": "true"}
+    assert options().schedule == {}
 
 
 def test_deterministic_is_a_switch_and_its_own_origin():

@@ -28,6 +28,7 @@ def test_what_is_not_said_has_its_default():
         backup=Interval(600, "second"),
         kept=None,
         seconds=None,
+        allow_nan=False,
     )
 
 
@@ -54,6 +55,10 @@ def test_each_interval_may_be_said_in_any_unit_or_be_never():
 
     assert (found.log_loss, found.checkpoint) == (Interval(1, "epoch"), NEVER)
     assert found.backup == Interval(7, "iteration")
+
+
+def test_a_loss_may_be_no_number_only_where_that_was_said():
+    assert schedule_of({"allow_nan": "true"}).allow_nan
 
 
 @pytest.mark.parametrize("name", list(schedule.DEFAULT_EVERY))
