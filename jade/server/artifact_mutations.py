@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from jade.server import artifact_nodes, artifacts, drafts, ids, manifests, runs
+from jade.server import artifact_files, artifact_nodes, artifacts, drafts, ids, manifests, runs
 from jade.server.blobs import checked_name
 from jade.server.context import Context
 from jade.server.runs import RefusedError
@@ -47,7 +46,7 @@ class ArtifactMutation:
             row = db.execute(
                 "INSERT INTO manifests (artifact, name, digest) VALUES (?, ?, ?) RETURNING *", values
             ).fetchone()
-        return {"artifactManifest": artifact_nodes.manifest(self._context, row)}
+        return {"artifactManifest": artifact_files.manifest(self._context, row)}
 
     def update_artifact_manifest(self, input: Input) -> dict[str, Any]:
         """Tell where a manifest that has changed is to be put."""
@@ -60,7 +59,7 @@ class ArtifactMutation:
             if row is None:
                 raise RefusedError("There is no such manifest.")
             drafts.opened(db, row["artifact"])
-        return {"artifactManifest": artifact_nodes.manifest(self._context, row)}
+        return {"artifactManifest": artifact_files.manifest(self._context, row)}
 
     def create_artifact_files(self, input: Input) -> dict[str, Any]:
         """Tell where files of artifacts are to be put; those that are there already are put nowhere."""
@@ -79,7 +78,7 @@ class ArtifactMutation:
                 )
                 for file in files
             ]
-        nodes = [artifact_nodes.wanted_file(self._context, row) for row in rows]
+        nodes = [artifact_files.wanted(self._context, row) for row in rows]
         return {"files": {"edges": [{"node": node} for node in nodes]}}
 
     def commit_artifact(self, input: Input) -> dict[str, Any]:
@@ -113,14 +112,9 @@ class ArtifactMutation:
             changes = {
                 "description": input.get("description"),
                 "metadata": artifacts.checked_metadata(input.get("metadata")),
-                "tags": _retagged(row, input.get("tagsToAdd"), input.get("tagsToDelete")),
+                "tags": artifacts.retagged(row, input.get("tagsToAdd"), input.get("tagsToDelete")),
             }
             _set(db, "artifacts", row["id"], changes, self._parts.now())
-            if input.get("aliases") is not None:
-                wanted = [artifacts.checked_alias(item.get("alias")) for item in input["aliases"]]
-                known = [alias["alias"] for alias in artifacts.aliases_of(db, row["id"])]
-                artifacts.unname(db, row["id"], set(known) - {*wanted, artifacts.LATEST})
-                artifacts.name_it(db, row["id"], wanted)
         return self._artifact(number)
 
     def delete_artifact(self, input: Input) -> dict[str, Any]:
@@ -202,7 +196,7 @@ class ArtifactMutation:
             row = artifacts.collection(db, project, name)
             if row is None:
                 raise RefusedError(f"There is no artifact {name!r} in {entity}/{input.get('projectName')}.")
-            _set(db, "collections", row["id"], {"tags": _retagged(row, added, deleted)}, now)
+            _set(db, "collections", row["id"], {"tags": artifacts.retagged(row, added, deleted)}, now)
 
     def _artifact(self, number: int) -> dict[str, Any]:
         return {"artifact": artifact_nodes.Artifact(self._context, _row(self._context.db, number))}
@@ -225,12 +219,6 @@ def _collection(db: sqlite3.Connection, input: Input) -> sqlite3.Row:
     if row is None:
         raise RefusedError("There is no such artifact.")
     return row
-
-
-def _retagged(row: sqlite3.Row, added: Any, deleted: Any) -> str:  # noqa: ANN401 - parts of an input
-    gone = set(artifacts.tag_names(deleted))
-    names = [*json.loads(row["tags"]), *artifacts.tag_names(added)]
-    return json.dumps([name for name in dict.fromkeys(names) if name not in gone])
 
 
 def _set(db: sqlite3.Connection, table: str, number: int, changes: Mapping[str, Any], now: float) -> None:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
-import mimetypes
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from jade.server import artifacts, filters, ids
+from jade.server import artifact_files, artifacts, filters, ids
 from jade.server.context import Context, time_text
 from jade.server.pages import PAGE, connection
-from jade.server.tokens import Right
 
 _ARTIFACT_KEYS = {
     "state": "state", "digest": "digest", "description": "description", "size": "size", "tags": "tags",
@@ -54,7 +52,7 @@ class Type:
         order: str | None = None,
     ) -> dict[str, Any]:
         """Return a page of the collections of this type."""
-        found = [one for one in collections(self._context, self._project, filters, order)]
+        found = collections(self._context, self._project, filters, order)
         return connection([one for one in found if one.type == self.name], after, first)
 
 
@@ -200,7 +198,7 @@ class Artifact:
             "SELECT * FROM manifests WHERE artifact = ? AND blob IS NOT NULL ORDER BY id DESC",
             (self._row["id"],),
         ).fetchone()
-        return manifest(self._context, row) if row else None
+        return artifact_files.manifest(self._context, row) if row else None
 
     @property
     def created_by(self) -> dict[str, Any] | None:
@@ -229,7 +227,7 @@ class Artifact:
         wanted = None if names is None else set(names)
         page = connection([row for row in rows if wanted is None or row["name"] in wanted], after, first)
         for edge in page["edges"]:
-            edge["node"] = stored_file(self._context, edge["node"])
+            edge["node"] = artifact_files.stored(self._context, edge["node"])
         return page
 
     def files_by_manifest_entries(
@@ -269,56 +267,6 @@ def of_run(context: Context, run: int, role: str, after: str | None, first: int 
         (run, role),
     ).fetchall()
     return connection([Artifact(context, row) for row in rows], after, first)
-
-
-def manifest(context: Context, row: sqlite3.Row) -> dict[str, Any]:
-    """Return a manifest, and where it is put or got."""
-    name = row["name"]
-    number = row["id"]
-    return {
-        "id": ids.encode("ArtifactManifest", number),
-        "file": {
-            "id": ids.encode("ManifestFile", number),
-            "name": name,
-            "directUrl": context.address(Right("get", "manifests", number), name),
-            "uploadUrl": context.address(Right("put", "manifests", number), name),
-            "uploadHeaders": [],
-        },
-    }
-
-
-def stored_file(context: Context, row: sqlite3.Row) -> dict[str, Any]:
-    """Return a file of an artifact, and where it is got; a reference is got where it leads."""
-    name, shown = row["name"], row["name"].rpartition("/")[2]
-    address = row["reference"] or context.address(Right("get", "artifact_files", row["id"]), shown)
-    return {
-        "id": ids.encode("ArtifactFile", row["id"]),
-        "name": name,
-        "displayName": name,
-        "url": address,
-        "directUrl": address,
-        "sizeBytes": row["size"],
-        "storagePath": None,
-        "mimetype": mimetypes.guess_type(name)[0] or "application/octet-stream",
-        "updatedAt": time_text(row["updated_at"]),
-        "digest": row["md5"],
-        "md5": row["md5"],
-    }
-
-
-def wanted_file(context: Context, row: sqlite3.Row) -> dict[str, Any]:
-    """Return a file of an artifact, and where it is to be put: nowhere if it is there already."""
-    name, shown = row["name"], row["name"].rpartition("/")[2]
-    put = None if row["blob"] else context.address(Right("put", "artifact_files", row["id"]), shown)
-    return {
-        "id": ids.encode("ArtifactFile", row["id"]),
-        "name": name,
-        "displayName": name,
-        "storagePath": f"{row['artifact']}/{name}",
-        "uploadUrl": put,
-        "uploadHeaders": [],
-        "artifact": {"id": ids.encode("Artifact", row["artifact"])},
-    }
 
 
 def _chosen(

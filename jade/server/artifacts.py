@@ -48,6 +48,13 @@ def tag_names(given: Iterable[Input] | None) -> list[str]:
     return [checked(tag.get("tagName"), "a tag") for tag in given or ()]
 
 
+def retagged(row: sqlite3.Row, added: Iterable[Input] | None, deleted: Iterable[Input] | None) -> str:
+    """Return the tags of a row, as they are stored, with some added and others deleted."""
+    gone = set(tag_names(deleted))
+    names = dict.fromkeys([*json.loads(row["tags"]), *tag_names(added)])
+    return json.dumps([name for name in names if name not in gone])
+
+
 def checked_metadata(text: object) -> str | None:
     """Return metadata as JSON text, if they are an object."""
     if text is None:

@@ -22,6 +22,7 @@ from jade.server.artifacts import (
     collection,
     link,
     name_it,
+    retagged,
     stored_file,
     tag_names,
     unused,
@@ -56,6 +57,8 @@ def create(db: sqlite3.Connection, given: Input, entity: str, now: float) -> int
         db.execute("INSERT OR REPLACE INTO artifact_clients VALUES (?, ?)", (given["clientID"], artifact))
     if found and found["state"] == COMMITTED:
         name_it(db, artifact, [*_aliases(given), LATEST])
+        tags = retagged(found, given.get("tags"), None)
+        db.execute("UPDATE artifacts SET tags = ? WHERE id = ?", (tags, artifact))
     return artifact
 
 
@@ -181,10 +184,10 @@ def commit(db: sqlite3.Connection, artifact: int, entries: Sequence[Entry], now:
     row = by_id(db, artifact)
     if row is None or row["state"] != PENDING:  # another request has committed it
         return []
-    _fill(db, artifact, entries, now)
     same = _same(db, row["collection"], {"digest": row["digest"]})
     if same is not None:
         return _merge(db, row, same["id"])
+    left = _fill(db, artifact, entries, now)
     version = db.execute(
         "UPDATE collections SET versions = versions + 1, updated_at = ? WHERE id = ? RETURNING versions - 1",
         (now, row["collection"]),
@@ -195,32 +198,26 @@ def commit(db: sqlite3.Connection, artifact: int, entries: Sequence[Entry], now:
         (version, sum(entry.size for entry in entries), len(entries), now, artifact),
     )
     name_it(db, artifact, [*json.loads(row["wanted_aliases"]), LATEST])
-    return []
+    return left
 
 
-def _fill(db: sqlite3.Connection, artifact: int, entries: Sequence[Entry], now: float) -> None:
-    """Enter what a manifest lists; it may name files that another artifact has uploaded."""
-    found = [(entry, stored_file(db, entry.digest) if entry.reference is None else None) for entry in entries]
-    missing = [entry.name for entry, file in found if entry.reference is None and file is None]
+def _fill(db: sqlite3.Connection, artifact: int, entries: Sequence[Entry], now: float) -> list[str]:
+    """Enter what a manifest lists, be it files of other artifacts; return the blobs that are left over."""
+    files = {entry.name: stored_file(db, entry.digest) for entry in entries if entry.reference is None}
+    missing = [name for name, file in files.items() if file is None]
     if missing:
         raise RefusedError(f"{len(missing)} files were not uploaded: {', '.join(missing[:_SHOWN])}.")
-    db.executemany(
-        "INSERT INTO artifact_files (artifact, name, md5, reference, blob, size, updated_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact, name) DO UPDATE"
-        " SET md5 = excluded.md5, reference = excluded.reference, blob = excluded.blob, size = excluded.size",
-        (
-            (
-                artifact,
-                entry.name,
-                entry.digest,
-                entry.reference,
-                file["blob"] if file else None,
-                file["size"] if file else entry.size,
-                now,
-            )
-            for entry, file in found
-        ),
-    )
+    announced = blobs_of(db, "artifact_files", artifact)
+    db.execute("DELETE FROM artifact_files WHERE artifact = ?", (artifact,))
+    for entry in entries:
+        file = files.get(entry.name)
+        blob, size = (file["blob"], file["size"]) if file else (None, entry.size)
+        db.execute(
+            "INSERT INTO artifact_files (artifact, name, md5, reference, blob, size, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (artifact, entry.name, entry.digest, entry.reference, blob, size, now),
+        )
+    return unused(db, announced)
 
 
 def _merge(db: sqlite3.Connection, row: sqlite3.Row, same: int) -> list[str]:

@@ -99,9 +99,10 @@ CREATE TABLE trials (
 );
 CREATE INDEX trials_of_run ON trials (run);
 
--- A collection's versions are counted up and never given twice, even if one is deleted.
+-- What belongs to artifacts has ids that are never given twice, for clients keep them and addresses of files
+-- hold them; nor is the version of a collection.
 CREATE TABLE collections (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
     type TEXT NOT NULL, name TEXT NOT NULL, description TEXT, tags TEXT NOT NULL DEFAULT '[]',
     versions INTEGER NOT NULL DEFAULT 0,
@@ -111,7 +112,7 @@ CREATE TABLE collections (
 
 -- same_as is the version that a second client has committed first, with the same contents.
 CREATE TABLE artifacts (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
     run INTEGER REFERENCES runs ON DELETE SET NULL,
     version INTEGER, digest TEXT NOT NULL, state TEXT NOT NULL,
@@ -141,7 +142,7 @@ CREATE TABLE aliases (
 CREATE INDEX aliases_of_artifact ON aliases (artifact);
 
 CREATE TABLE manifests (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
     name TEXT NOT NULL, digest TEXT NOT NULL, blob TEXT, size INTEGER, md5 TEXT
 );
@@ -149,7 +150,7 @@ CREATE INDEX manifests_of_artifact ON manifests (artifact);
 
 -- The entries of an artifact: a file, whose blob other artifacts may share, or a reference.
 CREATE TABLE artifact_files (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
     name TEXT NOT NULL, md5 TEXT NOT NULL, reference TEXT, blob TEXT, size INTEGER, updated_at REAL NOT NULL,
     UNIQUE (artifact, name)
