@@ -4,29 +4,23 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import re
-import signal
 import sqlite3
-import subprocess
 import sys
 import urllib.error
 import urllib.request
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.server.conftest import KEY
 
-KEY = "local-" + "0" * 40
 PREPARE = """
-import json, os, shutil, time
+import json, os
 from pathlib import Path
 import wandb
 PROJECT = os.environ["WANDB_PROJECT"]
 def shown(value): print("shown", json.dumps(value))
 def blobs(): return len([path for path in Path(os.environ["BLOBS"]).glob("??/*")])
-def written(**texts):
-    for name, text in texts.items(): Path(name).write_text(text)
 def made(name, **texts):
     artifact = wandb.Artifact(name, "data")
     for file, text in texts.items():
@@ -41,79 +35,32 @@ def refused(call):
 """
 
 
-class Server:
-    """`python -m jade server` in a process of its own."""
+class Artifacts:
+    """The client of a test, each of whose processes begins with an empty cache; and the server's own side."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        command = [sys.executable, "-m", "jade", "server", "--port", "0", "--data", str(folder / "data")]
-        with (folder / "log.txt").open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        self.url = next(
-            found[1]
-            for line in self.process.stdout
-            if (found := re.search(r"WANDB_BASE_URL=(http://127.0.0.1:\d+)", line))
-        )
+    def __init__(self, client):
+        self.server, self.folder, self.project = client.server, client.folder, client.project
+        self._client = client
+        self._blobs = client.server.folder / "data" / "files"
+        self._caches = 0
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-        self.process.stdout.close()
-        assert "Traceback" not in (self.folder / "log.txt").read_text()
-
-
-@pytest.fixture(scope="module")
-def artifact_server(tmp_path_factory):
-    running = Server(tmp_path_factory.mktemp("server"))
-    yield running
-    running.stop()
-
-
-class Client:
-    """The real client in processes of its own, each with an empty cache."""
-
-    def __init__(self, server, folder, project):
-        self.server, self.folder, self.project = server, folder, project
-        self._count = 0
-
-    def start(self, *command, **more):
-        self._count += 1
-        home = self.folder / f"home{self._count}"
-        home.mkdir()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "JADE_"))}
+    def start(self, *command, **environ):
+        self._caches += 1
         own = {
-            "HOME": home,
-            "NETRC": home / ".netrc",
-            "BLOBS": self.server.folder / "data" / "files",
-            "WANDB_API_KEY": KEY,
-            "WANDB_BASE_URL": self.server.url,
-            "WANDB_CACHE_DIR": home / "cache",
-            "WANDB_CONFIG_DIR": home / "config",
-            "WANDB_DATA_DIR": home / "data",
-            "WANDB_ERROR_REPORTING": "false",
-            "WANDB_PROJECT": self.project,
             "WANDB_SILENT": "true",
-            "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1",
+            "BLOBS": self._blobs,
+            "WANDB_CACHE_DIR": self.folder / f"cache{self._caches}",
         }
-        return subprocess.Popen(
-            [str(part) for part in command],
-            cwd=self.folder,
-            env=kept | {name: str(value) for name, value in (own | more).items()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return self._client.start(*command, **{**own, **environ})
 
     def end(self, process):
         text, _ = process.communicate(timeout=120)
         assert process.returncode == 0, text
         return text
 
-    def python(self, code, **more):
+    def python(self, code, **environ):
         """Run code; give the values that it has shown."""
-        text = self.end(self.start(sys.executable, "-c", PREPARE + code, **more))
+        text = self.end(self.start(sys.executable, "-c", PREPARE + code, **environ))
         return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("shown ")]
 
     def entries_and_blobs(self):
@@ -145,8 +92,8 @@ class Client:
 
 
 @pytest.fixture
-def client(artifact_server, tmp_path, request):
-    return Client(artifact_server, tmp_path, re.sub(r"\W+", "-", request.node.name)[-60:])
+def client(client):
+    return Artifacts(client)
 
 
 def test_another_client_downloads_what_one_has_logged(client):
@@ -479,7 +426,6 @@ def test_an_upload_that_is_not_what_was_announced_is_refused(client):
     assert right == [(200, ""), (200, "")]
     assert broken[0] == 403
     assert address_of_file(client, begun(client, "other")) is None
-    assert len(list((client.server.folder / "data" / "files").glob("??/*.part"))) == 0
 
 
 def test_a_commit_before_the_uploads_are_done_is_refused_and_can_be_done_later(client):
