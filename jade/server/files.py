@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from jade.server import runs
+import base64
+import sqlite3
+
+from jade.server import artifacts, runs
 from jade.server.blobs import Upload
 from jade.server.context import Parts
 from jade.server.runs import RefusedError
@@ -13,21 +16,32 @@ _TABLES = ("manifests", "artifact_files")
 
 
 def enter(parts: Parts, right: Right, upload: Upload) -> str | None:
-    """Enter an uploaded blob as the file of an address; return the blob that it replaces."""
+    """Enter an uploaded blob as the file of an address; return the blob that is of no use any more."""
     now = parts.now()
-    uploaded = (upload.name, upload.size, upload.md5)
     with parts.store.write() as db:
         if right.kind == "files":
+            uploaded = (upload.name, upload.size, upload.md5)
             return runs.put_file(db, right.owner, right.name, uploaded, now)
         if right.kind not in _TABLES:
             raise RefusedError("This address leads to nothing.")
-        row = db.execute(f"SELECT blob FROM {right.kind} WHERE id = ?", (right.owner,)).fetchone()
-        if row is None:
-            raise RefusedError("The artifact of this file is deleted.")
-        db.execute(
-            f"UPDATE {right.kind} SET blob = ?, size = ?, md5 = ? WHERE id = ?", (*uploaded, right.owner)
-        )
-        return str(row["blob"]) if row["blob"] else None
+        return _entered(db, right, upload)
+
+
+def _entered(db: sqlite3.Connection, right: Right, upload: Upload) -> str | None:
+    """Enter what belongs to an artifact: it must be what was announced, and is not replaced."""
+    row = db.execute(f"SELECT * FROM {right.kind} WHERE id = ?", (right.owner,)).fetchone()
+    if row is None:
+        raise RefusedError("The artifact of this file is deleted.")
+    announced = row["md5"] if right.kind == "artifact_files" else row["digest"]
+    if announced != upload.md5:
+        raise RefusedError(f"What arrived as {row['name']!r} has another MD5 sum than was announced.")
+    if row["blob"] and row["md5"] == upload.md5:  # it was sent twice, and may be shared already
+        return upload.name
+    db.execute(
+        f"UPDATE {right.kind} SET blob = ?, size = ?, md5 = ? WHERE id = ?",
+        (upload.name, upload.size, upload.md5, right.owner),
+    )
+    return str(row["blob"]) if row["blob"] else None
 
 
 def located(parts: Parts, right: Right) -> str | None:
@@ -41,6 +55,16 @@ def located(parts: Parts, right: Right) -> str | None:
     else:
         row = None
     return row["blob"] if row else None
+
+
+def by_digest(parts: Parts, digest: str) -> str | None:
+    """Return the blob of an artifact's file with an MD5 sum in hexadecimal digits, None if there is none."""
+    try:
+        md5 = base64.b64encode(bytes.fromhex(digest)).decode()
+    except ValueError:
+        return None
+    row = artifacts.stored_file(parts.store.read(), md5)
+    return str(row["blob"]) if row else None
 
 
 def in_use(parts: Parts) -> set[str]:

@@ -1,6 +1,7 @@
-"""The filters and orders of `wandb.Api().runs`: a MongoDB query over a run's fields, config and summary.
+"""The filters and orders of `wandb.Api()`: a MongoDB query over the fields, config and summary of a run.
 
-What W&B's documentation of `Api.runs` shows is understood; an operator that is unknown is refused.
+Artifacts are filtered by their columns alone. What W&B's documentation of `Api.runs` shows is understood; an
+operator that is unknown is refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from jade.server.runs import RefusedError, number_or_none, values_of
 
@@ -24,6 +25,50 @@ _COLUMNS = {
     "heartbeat_at": "heartbeat_at", "updated_at": "heartbeat_at", "updatedAt": "heartbeat_at",
     "commit": "commit_hash", "program": "program",
 }  # fmt: skip
+
+
+class Filtered(Protocol):
+    """What a filter is asked about.
+
+    Attributes:
+        row: where its values come from.
+    """
+
+    row: sqlite3.Row
+
+    def value(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what a key of a filter stands for; `MISSING` if there is no such thing."""
+
+
+Item = TypeVar("Item", bound=Filtered)
+
+
+class Columns:
+    """What a filter asks about a row that has nothing but columns.
+
+    Args:
+        row: the row.
+        names: keys of a filter, and the columns that they stand for.
+        time_text: gives a time as W&B shows it.
+    """
+
+    def __init__(self, row: sqlite3.Row, names: Mapping[str, str], time_text: Callable[[float], str]) -> None:
+        self.row = row
+        self._names = names
+        self._time_text = time_text
+
+    def value(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what a key of a filter stands for; `MISSING` if there is no such thing."""
+        column = self._names.get(key)
+        return MISSING if column is None else column_value(self.row, column, self._time_text)
+
+
+def column_value(row: sqlite3.Row, column: str, time_text: Callable[[float], str]) -> Any:  # noqa: ANN401
+    """Return the value of a column as W&B shows it: tags as a list, times as text."""
+    value = row[column]
+    if column == "tags":
+        return json.loads(value)
+    return time_text(value) if column.endswith("_at") else value
 
 
 class Subject:
@@ -55,12 +100,7 @@ class Subject:
         if section in ("summary_metrics", "summaryMetrics", "summary"):
             return inside(self._summary, rest)
         column = _COLUMNS.get(key)
-        if column is None:
-            return MISSING
-        value = self.row[column]
-        if column == "tags":
-            return json.loads(value)
-        return self._time_text(value) if column.endswith("_at") else value
+        return MISSING if column is None else column_value(self.row, column, self._time_text)
 
 
 def inside(values: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -77,8 +117,8 @@ def inside(values: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any J
     return MISSING
 
 
-def matches(subject: Subject, query: Mapping[str, Any]) -> bool:
-    """Say whether a run is one that the query asks for.
+def matches(subject: Filtered, query: Mapping[str, Any]) -> bool:
+    """Say whether something is what the query asks for.
 
     Raises:
         RefusedError: if the query holds an unknown operator, or is no query.
@@ -86,7 +126,7 @@ def matches(subject: Subject, query: Mapping[str, Any]) -> bool:
     return all(_holds(subject, key, wanted) for key, wanted in query.items())
 
 
-def _holds(subject: Subject, key: str, wanted: Any) -> bool:  # noqa: ANN401 - any JSON value
+def _holds(subject: Filtered, key: str, wanted: Any) -> bool:  # noqa: ANN401 - any JSON value
     if key in _GROUPS:
         if not isinstance(wanted, list):
             raise RefusedError(f"{key} takes a list of filters.")
@@ -155,8 +195,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def ordered(subjects: list[Subject], order: str | None) -> list[Subject]:
-    """Return runs in an order such as "-summary_metrics.loss"; those without the value, or NaN, come last."""
+def ordered(subjects: list[Item], order: str | None) -> list[Item]:
+    """Return them in an order such as "-summary_metrics.loss"; those without the value, or NaN, come last."""
     order = order or "+created_at"
     is_down, key = order.startswith("-"), order.lstrip("+-")
     known, unknown = [], []

@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -50,7 +50,7 @@ def schema() -> GraphQLSchema:
     return build_schema(text)
 
 
-def answer(request: Mapping[str, Any], query: object, mutation: object) -> dict[str, Any]:
+def answer(request: Mapping[str, Any], query: object, *mutations: object) -> dict[str, Any]:
     """Return what GraphQL answers to a request: `data`, and `errors` where there are some.
 
     A field is answered by the attribute of the same name in snake case, which is called with the field's
@@ -59,7 +59,7 @@ def answer(request: Mapping[str, Any], query: object, mutation: object) -> dict[
     Args:
         request: `query`, `variables` and `operationName`, as they were posted.
         query: the object that answers the fields of queries.
-        mutation: the object that answers those of mutations.
+        *mutations: the objects that answer those of mutations, each some.
     """
     text, variables = request.get("query"), request.get("variables")
     if not isinstance(text, str) or len(text) > LONGEST or not isinstance(variables or {}, Mapping):
@@ -77,7 +77,7 @@ def answer(request: Mapping[str, Any], query: object, mutation: object) -> dict[
     result = execute(
         schema(),
         document,
-        _Roots(query, mutation),
+        _Roots((query,), mutations),
         variable_values=dict(variables or {}),
         operation_name=request.get("operationName") or None,  # some clients send an empty one
         field_resolver=_resolve,
@@ -104,9 +104,12 @@ def _unknown_fields(document: DocumentNode) -> list[str]:
 
 
 class _Roots:
-    def __init__(self, query: object, mutation: object) -> None:
-        self.query = query
-        self.mutation = mutation
+    def __init__(self, queries: Sequence[object], mutations: Sequence[object]) -> None:
+        self._of = {"query": queries, "mutation": mutations}
+
+    def answering(self, operation: str, name: str) -> object | None:
+        """Return the object that answers a field of an operation."""
+        return next((root for root in self._of.get(operation, ()) if hasattr(type(root), name)), None)
 
 
 @functools.lru_cache(maxsize=512)
@@ -128,8 +131,8 @@ class _Untyped(Visitor):
 def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401
     name = snake_case(info.field_name)
     if isinstance(source, _Roots):
-        source = source.mutation if info.operation.operation.value == "mutation" else source.query
-        if not hasattr(source, name):
+        source = source.answering(info.operation.operation.value, name)
+        if source is None:
             raise RefusedError(f"This server does not serve {info.field_name}.")
     value = source.get(info.field_name) if isinstance(source, Mapping) else getattr(source, name, None)
     if not callable(value):

@@ -24,10 +24,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from jade.server import graphql, runs
+from jade.server import files, graphql, runs
+from jade.server.artifact_mutations import ArtifactMutation
 from jade.server.blobs import UnsafeNameError
 from jade.server.context import Context, Parts
-from jade.server.files import enter, located
 from jade.server.mutations import Mutation, UnknownAgentError
 from jade.server.queries import Query
 from jade.server.runs import RefusedError
@@ -82,6 +82,9 @@ def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) 
             Route("/files/{entity}/{project}/{run}/file_stream", _safe(doors.file_stream), methods=["POST"]),
             Route("/storage/{token}/{name}", _safe(doors.put), methods=["PUT"]),
             Route("/storage/{token}/{name}", _safe(doors.get), methods=["GET"]),
+            # One file of an artifact, by its digest; a whole artifact is downloaded from /storage.
+            Route("/artifacts/{entity}/{digest}", _safe(doors.get_by_digest), methods=["GET"]),
+            Route("/artifactsV2/{of:path}/{digest}/{name}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/healthz", _safe(doors.healthz), methods=["GET"]),
         ]
     )
@@ -118,7 +121,9 @@ class _Doors:
         body = _object(await self._body(request, self._limits.request))
         context = Context(self._parts, str(request.base_url).rstrip("/"))
         try:
-            reply = await run_in_threadpool(graphql.answer, body, Query(context), Mutation(context))
+            reply = await run_in_threadpool(
+                graphql.answer, body, Query(context), Mutation(context), ArtifactMutation(context)
+            )
         except UnknownAgentError:
             raise RejectedError(404, "There is no such agent.") from None
         return JSONResponse(reply)
@@ -155,16 +160,27 @@ class _Doors:
         except BaseException:
             blobs.abandon(upload)
             raise
-        replaced = await run_in_threadpool(enter, self._parts, right, upload)
-        if replaced:
-            await run_in_threadpool(blobs.delete, replaced)
+        try:
+            unneeded = await run_in_threadpool(files.enter, self._parts, right, upload)
+        except BaseException:
+            blobs.delete(upload.name)
+            raise
+        if unneeded:
+            await run_in_threadpool(blobs.delete, unneeded)
         return Response()
 
     async def get(self, request: Request) -> Response:
         right = self._parts.tokens.read(request.path_params["token"])
         if right is None or right.action != "get":
             raise RejectedError(403, "This address allows no download.")
-        blob = await run_in_threadpool(located, self._parts, right)
+        return self._file(await run_in_threadpool(files.located, self._parts, right))
+
+    async def get_by_digest(self, request: Request) -> Response:
+        self._admit(request)
+        digest = request.path_params["digest"]
+        return self._file(await run_in_threadpool(files.by_digest, self._parts, digest))
+
+    def _file(self, blob: str | None) -> FileResponse:
         path = self._parts.blobs.path(blob) if blob else None
         if path is None or not path.is_file():
             raise RejectedError(404, "There is no such file.")

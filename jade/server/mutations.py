@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from jade.server import ids, nodes, runs, sweeps
+from jade.server import artifacts, ids, nodes, runs, sweeps
 from jade.server.blobs import checked_name
 from jade.server.context import Context
 from jade.server.runs import RefusedError
@@ -78,10 +78,11 @@ class Mutation:
         return _SUCCESS
 
     def delete_run(self, input: Input) -> dict[str, Any]:
-        """Delete a run and its files."""
+        """Delete a run and its files, and the artifacts that it has made, if that is asked for."""
         number = _known("Run", input.get("id"))
         with self._parts.store.write() as db:
-            blobs = runs.delete(db, number)
+            blobs = artifacts.delete_outputs(db, number) if input.get("deleteArtifacts") else []
+            blobs += runs.delete(db, number)
         self._drop(blobs)
         return {"clientMutationId": input.get("clientMutationId")}
 

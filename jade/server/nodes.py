@@ -15,27 +15,13 @@ from typing import Any
 
 import yaml
 
-from jade.server import filters, history, ids, runs, search, sweeps
+from jade.server import artifact_nodes, artifacts, filters, history, ids, runs, search, sweeps
 from jade.server.context import Context, time_text
+from jade.server.pages import PAGE, connection
 from jade.server.runs import CONSOLE, EVENTS, HISTORY
 from jade.server.tokens import Right
 
-PAGE = 50
 _RUNS = "SELECT runs.*, sweeps.name AS sweep_name FROM runs LEFT JOIN sweeps ON sweeps.id = runs.sweep WHERE"
-
-
-def connection(items: Sequence[Any], after: str | None, first: int | None) -> dict[str, Any]:
-    """Return a page of a list: `first` items behind the cursor `after`."""
-    begin = int(after) if after and str(after).isdecimal() else 0
-    end = len(items) if first is None else min(begin + max(0, first), len(items))
-    return {
-        "edges": [
-            {"node": item, "cursor": str(number), "version": None}
-            for number, item in enumerate(items[begin:end], begin + 1)
-        ],
-        "pageInfo": {"endCursor": str(end) if end else None, "hasNextPage": end < len(items)},
-        "totalCount": len(items),
-    }
 
 
 def user(context: Context) -> dict[str, Any]:
@@ -166,6 +152,42 @@ class Project:
     def total_sweeps(self) -> int:
         """How many sweeps there are."""
         return len(self._sweeps)
+
+    def artifact(self, name: str | None = None) -> artifact_nodes.Artifact | None:
+        """Return the version that "name:v3", "name:alias" or "name" stands for."""
+        return artifact_nodes.artifact(self._context, self._artifact(name))
+
+    def artifact_collection_membership(self, name: str | None = None) -> artifact_nodes.Membership | None:
+        """Return that version as the member of its collection."""
+        row = self._artifact(name)
+        return artifact_nodes.Membership(self._context, row) if row else None
+
+    def _artifact(self, name: str | None) -> sqlite3.Row | None:
+        return artifacts.find(self._context.db, self._row["id"], name)
+
+    def artifact_type(self, name: str | None = None) -> artifact_nodes.Type | None:
+        """Return a type of artifacts."""
+        found = [one for one in artifact_nodes.types(self._context, self._row["id"]) if one.name == name]
+        return found[0] if found else None
+
+    def artifact_types(self, after: str | None = None, first: int | None = PAGE) -> dict[str, Any]:
+        """Return a page of the types of artifacts."""
+        return connection(artifact_nodes.types(self._context, self._row["id"]), after, first)
+
+    def artifact_collection(self, name: str | None = None) -> artifact_nodes.Collection | None:
+        """Return a collection of artifacts."""
+        return artifact_nodes.collection(self._context, self._row["id"], name)
+
+    def artifact_collections(
+        self,
+        after: str | None = None,
+        first: int | None = PAGE,
+        filters: str | None = None,
+        order: str | None = None,
+    ) -> dict[str, Any]:
+        """Return a page of the collections of artifacts."""
+        found = artifact_nodes.collections(self._context, self._row["id"], filters, order)
+        return connection(found, after, first)
 
 
 _ordered = filters.ordered
@@ -338,6 +360,14 @@ class Run:
         for name in names or ():
             found.setdefault(name, run_file(self._context, self._row["id"], name, None))
         return connection(list(found.values()), after, first)
+
+    def output_artifacts(self, after: str | None = None, first: int | None = PAGE) -> dict[str, Any]:
+        """Return a page of the artifacts that it has logged."""
+        return artifact_nodes.of_run(self._context, self._row["id"], "output", after, first)
+
+    def input_artifacts(self, after: str | None = None, first: int | None = PAGE) -> dict[str, Any]:
+        """Return a page of the artifacts that it has used."""
+        return artifact_nodes.of_run(self._context, self._row["id"], "input", after, first)
 
 
 def _log_line(number: int, text: str) -> dict[str, Any]:

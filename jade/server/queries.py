@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from jade.server import nodes
+from jade.server import artifact_nodes, artifacts, ids, nodes
 from jade.server.context import Context
+from jade.server.pages import PAGE, connection
 
 
 class Query:
@@ -34,17 +35,17 @@ class Query:
 
     def users(self, query: str | None = None) -> dict[str, Any]:
         """Return the users of a name."""
-        return nodes.connection([nodes.user(self._context)], None, None)
+        return connection([nodes.user(self._context)], None, None)
 
     def models(
-        self, entity_name: str | None = None, first: int | None = nodes.PAGE, after: str | None = None
+        self, entity_name: str | None = None, first: int | None = PAGE, after: str | None = None
     ) -> dict[str, Any]:
         """Return a page of the projects of an entity."""
         rows: list[sqlite3.Row] = self._context.db.execute(
             "SELECT * FROM projects WHERE entity = ? ORDER BY name",
             (entity_name or self._context.parts.entity,),
         ).fetchall()
-        return nodes.connection([nodes.Project(self._context, row) for row in rows], after, first)
+        return connection([nodes.Project(self._context, row) for row in rows], after, first)
 
     def project(self, name: str | None = None, entity_name: str | None = None) -> nodes.Project | None:
         """Return a project."""
@@ -54,3 +55,17 @@ class Query:
         """Return a project, as a client asks before it resumes a run; one without runs if it is new."""
         found = nodes.project(self._context, entity_name, name)
         return found or {"id": "", "name": name, "entity": self.entity(entity_name), "bucket": None}
+
+    def artifact(self, id: str | None = None) -> artifact_nodes.Artifact | None:
+        """Return a version of an artifact, or one that is not complete yet."""
+        row = artifacts.by_id(self._context.db, ids.decode("Artifact", id))
+        return artifact_nodes.artifact(self._context, row)
+
+    def artifact_collection(self, id: str | None = None) -> artifact_nodes.Collection | None:
+        """Return the versions of an artifact."""
+        return artifact_nodes.collection_by_id(self._context, ids.decode("ArtifactSequence", id))
+
+    def client_id_mapping(self, client_id: str | None = None) -> dict[str, Any] | None:
+        """Return the id of an artifact that its client has named before it logged it."""
+        row = artifacts.by_client(self._context.db, client_id)
+        return {"serverID": ids.encode("Artifact", row["id"])} if row else None

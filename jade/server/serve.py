@@ -13,13 +13,13 @@ from pathlib import Path
 import uvicorn
 
 from jade.errors import ConfigError
-from jade.server import files
+from jade.server import drafts, files
 from jade.server.blobs import Blobs
 from jade.server.context import Parts
 from jade.server.http import SHORTEST_KEY, app, is_loopback
 from jade.server.store import Store
 from jade.server.sweeps import Dispatcher, Heard, Patience
-from jade.server.tokens import Tokens
+from jade.server.tokens import SECONDS, Tokens
 
 ENTITY = "local"
 _END_SECONDS = 5  # for requests that are being answered when the server is told to end
@@ -62,6 +62,8 @@ def parts_of(settings: Settings) -> Parts:
         entity=settings.entity,
         seed=settings.seed,
     )
+    with store.write() as db:
+        drafts.forget_unfinished(db, time.time() - SECONDS)
     parts.blobs.clear(files.in_use(parts))
     return parts
 

@@ -99,24 +99,38 @@ CREATE TABLE trials (
 );
 CREATE INDEX trials_of_run ON trials (run);
 
+-- What belongs to artifacts has ids that are never given twice, for clients keep them and addresses of files
+-- hold them; nor is the version of a collection.
 CREATE TABLE collections (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
-    type TEXT NOT NULL, name TEXT NOT NULL, description TEXT, client_id TEXT,
+    type TEXT NOT NULL, name TEXT NOT NULL, description TEXT, tags TEXT NOT NULL DEFAULT '[]',
+    versions INTEGER NOT NULL DEFAULT 0,
     created_at REAL NOT NULL, updated_at REAL NOT NULL,
     UNIQUE (project, name)
 );
 
+-- same_as is the version that a second client has committed first, with the same contents.
 CREATE TABLE artifacts (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL REFERENCES collections ON DELETE CASCADE,
     run INTEGER REFERENCES runs ON DELETE SET NULL,
-    version INTEGER, digest TEXT NOT NULL, state TEXT NOT NULL, client_id TEXT,
-    description TEXT, metadata TEXT, history_step INTEGER, wanted_aliases TEXT NOT NULL DEFAULT '[]',
+    version INTEGER, digest TEXT NOT NULL, state TEXT NOT NULL,
+    same_as INTEGER REFERENCES artifacts ON DELETE CASCADE,
+    description TEXT, metadata TEXT, history_step INTEGER, tags TEXT NOT NULL DEFAULT '[]',
+    wanted_aliases TEXT NOT NULL DEFAULT '[]',
+    size INTEGER NOT NULL DEFAULT 0, file_count INTEGER NOT NULL DEFAULT 0,
     created_at REAL NOT NULL, updated_at REAL NOT NULL
 );
 CREATE INDEX artifacts_of_collection ON artifacts (collection, digest);
-CREATE INDEX artifacts_by_client ON artifacts (client_id);
+CREATE INDEX artifacts_by_same ON artifacts (same_as);
+
+-- What a client calls an artifact before it has an id.
+CREATE TABLE artifact_clients (
+    client_id TEXT PRIMARY KEY,
+    artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX clients_of_artifact ON artifact_clients (artifact);
 
 CREATE TABLE aliases (
     id INTEGER PRIMARY KEY,
@@ -125,26 +139,33 @@ CREATE TABLE aliases (
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
     UNIQUE (collection, alias)
 );
+CREATE INDEX aliases_of_artifact ON aliases (artifact);
 
 CREATE TABLE manifests (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
-    name TEXT NOT NULL, digest TEXT NOT NULL, type TEXT NOT NULL, blob TEXT, size INTEGER, md5 TEXT
+    name TEXT NOT NULL, digest TEXT NOT NULL, blob TEXT, size INTEGER, md5 TEXT
 );
+CREATE INDEX manifests_of_artifact ON manifests (artifact);
 
+-- The entries of an artifact: a file, whose blob other artifacts may share, or a reference.
 CREATE TABLE artifact_files (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
-    name TEXT NOT NULL, md5 TEXT NOT NULL, blob TEXT, size INTEGER, updated_at REAL NOT NULL,
+    name TEXT NOT NULL, md5 TEXT NOT NULL, reference TEXT, blob TEXT, size INTEGER, updated_at REAL NOT NULL,
     UNIQUE (artifact, name)
 );
 CREATE INDEX artifact_files_by_digest ON artifact_files (md5);
+CREATE INDEX artifact_files_by_blob ON artifact_files (blob);
 
-CREATE TABLE artifact_uses (
+-- role is "output" for the runs that have logged an artifact, "input" for those that have used it.
+CREATE TABLE artifact_runs (
     artifact INTEGER NOT NULL REFERENCES artifacts ON DELETE CASCADE,
     run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
-    PRIMARY KEY (artifact, run)
+    role TEXT NOT NULL,
+    PRIMARY KEY (artifact, run, role)
 ) WITHOUT ROWID;
+CREATE INDEX artifacts_of_run ON artifact_runs (run);
 """
 
 
