@@ -322,7 +322,10 @@ def _last_row(run: wandb.Run) -> int:
     if run.offline or run.disabled:
         return -1
     number = run.summary.get("row")  # type: ignore[no-untyped-call]
-    return number if isinstance(number, int) else -1
+    if not isinstance(number, int):
+        return -1
+    # wandb may have uploaded the summary, and not yet the row that it is of; each row is a step.
+    return min(number, run.starting_step - 1)
 
 
 def _from_file(path: Path) -> Any:  # noqa: ANN401 - what wandb takes
