@@ -59,8 +59,8 @@ def run(arguments: Sequence[str]) -> int:
 def _serve(given: argparse.Namespace) -> None:
     try:
         # They come with the extra, and take a while.
+        from jade.server.dispatcher import Patience
         from jade.server.serve import Settings, serve
-        from jade.server.sweeps import Patience
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jade":
             raise

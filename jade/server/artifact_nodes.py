@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from jade.server import artifact_files, artifacts, filters, ids
+from jade.server import artifact_files, artifacts, filters, ids, owners
 from jade.server.context import Context, time_text
 from jade.server.pages import PAGE, connection
 
@@ -90,7 +90,7 @@ class Collection:
     @cached_property
     def project(self) -> dict[str, Any]:
         """The project it is in."""
-        return _project(self._context, self._project)
+        return owners.project(self._context, self._project)
 
     def aliases(self, after: str | None = None, first: int | None = PAGE) -> dict[str, Any]:
         """Return a page of the aliases of all versions."""
@@ -279,17 +279,6 @@ def _chosen(
     return [one.row for one in (filters.ordered(found, order) if order else found)]
 
 
-def _project(context: Context, number: int) -> dict[str, Any]:
-    row = context.db.execute("SELECT * FROM projects WHERE id = ?", (number,)).fetchone()
-    return {
-        "id": ids.encode("Project", number),
-        "internalId": str(number),
-        "name": row["name"],
-        "entityName": row["entity"],
-        "entity": {"name": row["entity"]},
-    }
-
-
 def _runs(context: Context, where: str, value: object) -> list[dict[str, Any]]:
     rows = context.db.execute(f"SELECT * FROM runs WHERE {where} ORDER BY id", (value,)).fetchall()
     return [
@@ -297,7 +286,7 @@ def _runs(context: Context, where: str, value: object) -> list[dict[str, Any]]:
             "id": ids.encode("Run", row["id"]),
             "name": row["name"],
             "displayName": row["display_name"],
-            "project": _project(context, row["project"]),
+            "project": owners.project(context, row["project"]),
         }
         for row in rows
     ]

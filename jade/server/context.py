@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from jade.server.blobs import Blobs
+from jade.server.dispatcher import Dispatcher, Heard
 from jade.server.store import Store
-from jade.server.sweeps import Dispatcher, Heard
 from jade.server.tokens import Right, Tokens
 
 

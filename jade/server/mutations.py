@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from jade.server import artifacts, ids, nodes, runs, sweeps
+from jade.server import artifacts, ids, project_nodes, run_nodes, runs, sweep_nodes, sweeps
 from jade.server.blobs import checked_name
 from jade.server.context import Context
 from jade.server.runs import RefusedError
@@ -42,14 +42,14 @@ class Mutation:
     def upsert_model(self, input: Input) -> dict[str, Any]:
         """Make a project, or change its description."""
         owner, name = input.get("entityName") or self._parts.entity, input.get("name")
-        is_new = nodes.project(self._context, owner, name) is None
+        is_new = project_nodes.project(self._context, owner, name) is None
         with self._parts.store.write() as db:
             number = runs.project(db, owner, str(name), self._parts.now())
             if input.get("description") is not None:
                 db.execute(
                     "UPDATE projects SET description = ? WHERE id = ?", (str(input["description"]), number)
                 )
-        found = nodes.project(self._context, owner, name)
+        found = project_nodes.project(self._context, owner, name)
         return {"project": found, "model": found, "inserted": is_new}
 
     def create_run_files(self, input: Input) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Mutation:
         names = input.get("files") or []
         if len(names) > MOST_FILES:
             raise RefusedError(f"{len(names)} files are too many for one request.")
-        files = [nodes.run_file(self._context, row["id"], checked_name(name), None) for name in names]
+        files = [run_nodes.run_file(self._context, row["id"], checked_name(name), None) for name in names]
         return {"runID": ids.encode("Run", row["id"]), "uploadHeaders": [], "files": files}
 
     def mark_run_files_uploaded(self, input: Input) -> dict[str, Any]:
@@ -157,11 +157,11 @@ class Mutation:
         for blob in blobs:
             self._parts.blobs.delete(blob)
 
-    def _run(self, number: int) -> nodes.Run:
+    def _run(self, number: int) -> run_nodes.Run:
         row = runs.by_id(self._context.db, number)
         if row is None:
             raise RefusedError("There is no such run.")
-        return nodes.Run(self._context, row)
+        return run_nodes.Run(self._context, row)
 
     def _named_run(self, input: Input, field: str) -> Any:  # noqa: ANN401 - a row
         entity = input.get("entityName") or self._parts.entity
@@ -171,11 +171,11 @@ class Mutation:
             raise RefusedError(f"There is no run {name!r} in {entity}/{project}.")
         return row
 
-    def _sweep(self, number: int) -> nodes.Sweep:
+    def _sweep(self, number: int) -> sweep_nodes.Sweep:
         row = sweeps.by_id(self._context.db, number)
         if row is None:
             raise RefusedError("There is no such sweep.")
-        return nodes.Sweep(self._context, row)
+        return sweep_nodes.Sweep(self._context, row)
 
     def _sweep_number(self, given: object) -> int:
         """Return the number of the sweep of an id or a name: clients send either."""

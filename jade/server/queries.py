@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from jade.server import artifact_nodes, artifacts, ids, nodes
+from jade.server import artifact_nodes, artifacts, ids, owners, project_nodes
 from jade.server.context import Context
 from jade.server.pages import PAGE, connection
+from jade.server.project_nodes import Project
 
 
 class Query:
@@ -19,7 +20,7 @@ class Query:
     @property
     def viewer(self) -> dict[str, Any]:
         """Who asks."""
-        return nodes.user(self._context)
+        return owners.user(self._context)
 
     @property
     def server_info(self) -> dict[str, Any]:
@@ -28,14 +29,14 @@ class Query:
 
     def entity(self, name: str | None = None) -> dict[str, Any]:
         """Return an entity; every name is one."""
-        return nodes.entity(name or self._context.parts.entity)
+        return owners.entity(name or self._context.parts.entity)
 
     def organization(self, name: str | None = None) -> None:
         """There are no organizations, and no registries, which belong to them."""
 
     def users(self, query: str | None = None) -> dict[str, Any]:
         """Return the users of a name."""
-        return connection([nodes.user(self._context)], None, None)
+        return connection([owners.user(self._context)], None, None)
 
     def models(
         self, entity_name: str | None = None, first: int | None = PAGE, after: str | None = None
@@ -45,15 +46,15 @@ class Query:
             "SELECT * FROM projects WHERE entity = ? ORDER BY name",
             (entity_name or self._context.parts.entity,),
         ).fetchall()
-        return connection([nodes.Project(self._context, row) for row in rows], after, first)
+        return connection([Project(self._context, row) for row in rows], after, first)
 
-    def project(self, name: str | None = None, entity_name: str | None = None) -> nodes.Project | None:
+    def project(self, name: str | None = None, entity_name: str | None = None) -> Project | None:
         """Return a project."""
-        return nodes.project(self._context, entity_name, name)
+        return project_nodes.project(self._context, entity_name, name)
 
     def model(self, name: str | None = None, entity_name: str | None = None) -> Any:  # noqa: ANN401
         """Return a project, as a client asks before it resumes a run; one without runs if it is new."""
-        found = nodes.project(self._context, entity_name, name)
+        found = project_nodes.project(self._context, entity_name, name)
         return found or {"id": "", "name": name, "entity": self.entity(entity_name), "bucket": None}
 
     def artifact(self, id: str | None = None) -> artifact_nodes.Artifact | None:

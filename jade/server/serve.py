@@ -16,9 +16,9 @@ from jade.errors import ConfigError
 from jade.server import drafts, files
 from jade.server.blobs import Blobs
 from jade.server.context import Parts
+from jade.server.dispatcher import Dispatcher, Heard, Patience
 from jade.server.http import SHORTEST_KEY, app, is_loopback
 from jade.server.store import Store
-from jade.server.sweeps import Dispatcher, Heard, Patience
 from jade.server.tokens import SECONDS, Tokens
 
 ENTITY = "local"

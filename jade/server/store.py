@@ -29,7 +29,7 @@ CREATE TABLE projects (
 
 -- config and summary as the client sent them: JSON text, in which NaN may stand.
 CREATE TABLE runs (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
     name TEXT NOT NULL,
     display_name TEXT NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE lines (
 ) WITHOUT ROWID;
 
 CREATE TABLE files (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
     name TEXT NOT NULL,
     blob TEXT NOT NULL, size INTEGER NOT NULL, md5 TEXT NOT NULL, updated_at REAL NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE files (
 );
 
 CREATE TABLE sweeps (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project INTEGER NOT NULL REFERENCES projects ON DELETE CASCADE,
     name TEXT NOT NULL UNIQUE,
     display_name TEXT, description TEXT,

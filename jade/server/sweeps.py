@@ -1,50 +1,19 @@
-"""Sweeps, their agents and their trials: what is handed out to whom, and when it is handed out again.
-
-`runs` knows the runs, `search` proposes the points. A trial is given to one agent at a time. It is over when
-its run is; what its run's end means for it is said by `_outcome`.
-"""
+"""Sweeps, their agents and their trials as rows: made, changed, found; `dispatcher` hands them out."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from jade.server import runs, search
 from jade.server.filters import MISSING, Subject, inside, matches
-from jade.server.runs import HISTORY, RefusedError
-from jade.server.store import Store
+from jade.server.runs import RefusedError
 
 STATES = ("PENDING", "RUNNING", "PAUSED", "FINISHED", "CANCELED")
-# A trial whose process died, or of which nothing was heard, is given so many times in all.
-MOST_TRIES = 3
-# A process that was asked to stop and goes on for so long is ended by its agent.
-STOP_SECONDS = 30.0
-# 128 + SIGINT, 128 + SIGTERM, and what wandb makes of a KeyboardInterrupt.
-_INTERRUPTED = (130, 143, 255)
-_OVER = ("finished", "failed", "killed", "crashed", "preempted")
-
-Command = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long the server waits, and how often it tries again.
-
-    Attributes:
-        grace: seconds after which an agent, or a run, of which nothing was heard is taken for dead.
-        retries: how often a point of a grid that failed is tried again, from its start.
-    """
-
-    grace: float = 90.0
-    retries: int = 1
 
 
 def create(db: sqlite3.Connection, given: Mapping[str, Any], entity: str, seed: int, now: float) -> int:
@@ -104,7 +73,7 @@ def _adopt(
         params = {name: inside(values, name) for name in names}
         known = {name: value for name, value in params.items() if value is not MISSING}
         db.execute("UPDATE runs SET sweep = ? WHERE id = ?", (sweep, row["id"]))
-        _insert_trial(db, sweep, number, known, row["name"], "done")
+        insert_trial(db, sweep, number, known, row["name"], "done")
 
 
 def change(db: sqlite3.Connection, sweep: int, given: Mapping[str, Any], now: float) -> None:
@@ -152,13 +121,14 @@ def enqueue(db: sqlite3.Connection, sweep: int, params: Mapping[str, Any]) -> st
     """Let an agent run the point that a scheduler outside of the server has chosen; return the run's name."""
     number = db.execute("SELECT COUNT(*) FROM trials WHERE sweep = ?", (sweep,)).fetchone()[0]
     name = runs.new_name()
-    _insert_trial(db, sweep, number, params, name, "waiting")
+    insert_trial(db, sweep, number, params, name, "waiting")
     return name
 
 
-def _insert_trial(
+def insert_trial(
     db: sqlite3.Connection, sweep: int, number: int, params: Mapping[str, Any], run: str, status: str
 ) -> int:
+    """Enter a trial, and return its id; its status is "waiting" for an agent, "given" to one, or "done"."""
     cursor = db.execute(
         "INSERT INTO trials (sweep, number, params, run, status, tries) VALUES (?, ?, ?, ?, ?, 0)",
         (sweep, number, json.dumps(params), run, status),
@@ -176,269 +146,3 @@ def arguments(parameters: Mapping[str, Any], params: Mapping[str, Any]) -> dict[
         return {name: value(deeper, f"{key}.{name}") for name, deeper in inner.items()}
 
     return {name: {"value": value(spec, name)} for name, spec in parameters.items()}
-
-
-class Heard:
-    """When something was last heard of agents and runs, by a clock that stops while the machine sleeps.
-
-    What was heard of before this server began counts as heard of at its beginning.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._times: dict[tuple[str, int], float] = {}
-
-    def note(self, kind: str, number: int) -> None:
-        """Note that something was heard now of the "agent" or the "run" of an id."""
-        self._times[kind, number] = self._clock()
-
-    def age(self, kind: str, number: int | None) -> float:
-        """Return the seconds since something was heard of it."""
-        return self._clock() - self._times.get((kind, number or 0), self._began)
-
-
-class Dispatcher:
-    """Hands out the trials of all sweeps, one agent's heartbeat at a time for each sweep.
-
-    Args:
-        store: the server's state.
-        heard: what was heard of agents and runs.
-        now: gives seconds since the epoch.
-        patience: of the server.
-    """
-
-    def __init__(self, store: Store, heard: Heard, now: Callable[[], float], patience: Patience) -> None:
-        self._store = store
-        self._heard = heard
-        self._now = now
-        self._patience = patience
-        self._locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
-        self._logged = _Logged()
-
-    def beat(self, agent: int, running: Iterable[str]) -> list[Command] | None:
-        """Answer an agent's heartbeat with what it is to do; None if the server knows no such agent.
-
-        Args:
-            agent: its id.
-            running: the runs whose processes it has.
-        """
-        row = self._store.read().execute("SELECT sweep FROM agents WHERE id = ?", (agent,)).fetchone()
-        if row is None:
-            return None
-        self._heard.note("agent", agent)
-        sweep, here = int(row["sweep"]), set(running)
-        # Choosing and handing out is one step for all agents of a sweep; the search itself may take a while
-        # and must not hold up the runs, so the store is not locked meanwhile.
-        with self._locks[sweep]:
-            with self._store.write() as db:
-                db.execute("UPDATE agents SET heartbeat_at = ? WHERE id = ?", (self._now(), agent))
-                self._reconcile(db, sweep, agent, here)
-                commands = self._stops(db, sweep, here)
-                row = by_id(db, sweep)
-                if row is None or row["state"] in ("FINISHED", "CANCELED"):
-                    return commands if here else [{"type": "exit"}]
-                if here or row["state"] == "PAUSED":
-                    return commands
-                waiting = db.execute(
-                    "SELECT * FROM trials WHERE sweep = ? AND status = 'waiting' ORDER BY number", (sweep,)
-                ).fetchone()
-                if waiting:
-                    return [self._give(db, row, waiting, agent)]
-            return self._next(row, agent)
-
-    def _next(self, sweep: sqlite3.Row, agent: int) -> list[Command]:
-        config = yaml.safe_load(sweep["config"])
-        trials = self._trials(self._store.read(), sweep["id"], config)
-        params = None
-        if not sweep["scheduler"]:
-            params = search.propose(config, trials, sweep["seed"])
-        with self._store.write() as db:
-            if params is not None:
-                trial = _insert_trial(db, sweep["id"], len(trials), params, runs.new_name(), "waiting")
-                row = db.execute("SELECT * FROM trials WHERE id = ?", (trial,)).fetchone()
-                return [self._give(db, sweep, row, agent)]
-            given = db.execute(
-                "SELECT 1 FROM trials WHERE sweep = ? AND status != 'done'", (sweep["id"],)
-            ).fetchone()
-            if given or sweep["scheduler"]:
-                return []  # another agent's trial may yet have to be handed out again
-            change(db, sweep["id"], {"state": "FINISHED"}, self._now())
-        return [{"type": "exit"}]
-
-    def _give(self, db: sqlite3.Connection, sweep: sqlite3.Row, trial: sqlite3.Row, agent: int) -> Command:
-        db.execute(
-            "UPDATE trials SET agent = ?, status = 'given', tries = tries + 1, given_at = ? WHERE id = ?",
-            (agent, self._now(), trial["id"]),
-        )
-        if sweep["state"] == "PENDING":
-            change(db, sweep["id"], {"state": "RUNNING"}, self._now())
-        config = yaml.safe_load(sweep["config"])
-        params = json.loads(trial["params"])
-        shaped = (
-            {name: {"value": value} for name, value in params.items()}
-            if sweep["scheduler"]
-            else arguments(config["parameters"], params)
-        )
-        run = _run_of(db, sweep["id"], trial["run"])
-        if run is not None:
-            # How it ended before says nothing any more.
-            db.execute("UPDATE runs SET state = 'pending', exit_code = NULL WHERE id = ?", (run["id"],))
-        return {
-            "type": "run" if run is None else "resume",
-            "run_id": trial["run"],
-            "program": config.get("program"),
-            "args": shaped,
-        }
-
-    def _reconcile(self, db: sqlite3.Connection, sweep: int, agent: int, here: set[str]) -> None:
-        """Find out which of the trials that were given are over, and what becomes of them."""
-        now = self._now()
-        runs.note_silent(db, now)
-        config = yaml.safe_load(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
-        retries = self._patience.retries if config.get("method") == "grid" else 0
-        given = db.execute("SELECT * FROM trials WHERE sweep = ? AND status = 'given'", (sweep,)).fetchall()
-        for trial in given:
-            run = _run_of(db, sweep, trial["run"])
-            mine_and_gone = trial["agent"] == agent and trial["run"] not in here
-            if not (mine_and_gone or self._is_lost(trial, run)):
-                if run is not None and _outcome(run, trial, retries) == "done":
-                    db.execute("UPDATE trials SET status = 'done' WHERE id = ?", (trial["id"],))
-                continue
-            if run is not None and run["state"] in (*runs.LIVE, "pending"):
-                run = _died(db, run)
-            self._settle(db, sweep, trial, run, retries)
-
-    def _is_lost(self, trial: sqlite3.Row, run: sqlite3.Row | None) -> bool:
-        """Say whether nothing is heard any more of a trial's agent, nor of its run, which may outlive it."""
-        if run is not None and run["state"] == "preempted" and run["exit_code"] is not None:
-            return True  # it said so itself, as the last thing it did
-        silent = self._heard.age("agent", trial["agent"])
-        if run is not None and run["exit_code"] is None:
-            silent = min(silent, self._heard.age("run", run["id"]))
-        return silent > self._patience.grace
-
-    def _settle(
-        self, db: sqlite3.Connection, sweep: int, trial: sqlite3.Row, run: sqlite3.Row | None, retries: int
-    ) -> None:
-        outcome = _outcome(run, trial, retries)
-        if outcome == "done":
-            if run is None:
-                _note_unheard(db, sweep, trial, self._now())
-            db.execute("UPDATE trials SET status = 'done' WHERE id = ?", (trial["id"],))
-            return
-        name = runs.new_name() if outcome == "anew" else trial["run"]
-        # A preemption is nobody's fault: it may happen any number of times.
-        tries = trial["tries"] - 1 if run is not None and run["state"] == "preempted" else trial["tries"]
-        db.execute(
-            "UPDATE trials SET status = 'waiting', agent = NULL, run = ?, tries = ? WHERE id = ?",
-            (name, tries, trial["id"]),
-        )
-
-    def _stops(self, db: sqlite3.Connection, sweep: int, here: set[str]) -> list[Command]:
-        """Ask the runs without prospects to stop; command their end where they do not listen."""
-        now = self._now()
-        config = yaml.safe_load(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
-        if config.get("early_terminate"):
-            trials = self._trials(db, sweep, config)
-            names = [row["run"] for row in _rows(db, sweep)]
-            for index in search.losers(config, trials):
-                run = _run_of(db, sweep, names[index])
-                if run is not None:
-                    runs.ask_to_stop(db, run["id"], now)
-        overdue = db.execute(
-            "SELECT name FROM runs WHERE sweep = ? AND stop_asked_at < ?"
-            " AND state IN ('running', 'preempting')",
-            (sweep, now - STOP_SECONDS),
-        ).fetchall()
-        return [{"type": "stop", "run_id": name} for name in runs.names_of(overdue) if name in here]
-
-    def _trials(self, db: sqlite3.Connection, sweep: int, config: Mapping[str, Any]) -> list[search.Trial]:
-        metric = (config.get("metric") or {}).get("name")
-        trials = []
-        for row in _rows(db, sweep):
-            run = _run_of(db, sweep, row["run"])
-            logged = self._logged.values(db, run, metric) if run is not None and metric else []
-            last = None
-            if run is not None and metric:
-                last = runs.number_or_none(inside(json.loads(run["summary"]), metric))
-            if last is None and logged:
-                last = logged[-1]
-            state = run["state"] if run is not None else "pending"
-            trials.append(search.Trial(json.loads(row["params"]), state, last, logged))
-        return trials
-
-
-class _Logged:
-    """What runs have logged of their sweep's metric; each line is read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, str], tuple[int, int, list[float]]] = {}
-
-    def values(self, db: sqlite3.Connection, run: sqlite3.Row, metric: str) -> list[float]:
-        life, seen, found = self._known.get((run["id"], metric), (0, 0, []))
-        if life != run["life"]:
-            seen, found = 0, []
-        end = runs.next_line(db, run["id"], HISTORY)
-        last = metric.rpartition(".")[2]
-        lines = db.execute(
-            "SELECT text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number",
-            (run["id"], HISTORY, seen),
-        )
-        # Most rows do not hold the metric: they need not be parsed.
-        rows = [inside(json.loads(line), metric) for (line,) in lines if last in line]
-        numbers = [number for number in map(runs.number_or_none, rows) if number is not None]
-        found = [*found, *numbers]
-        self._known[run["id"], metric] = (run["life"], end, found)
-        return found
-
-
-def _rows(db: sqlite3.Connection, sweep: int) -> list[sqlite3.Row]:
-    return db.execute("SELECT * FROM trials WHERE sweep = ? ORDER BY number", (sweep,)).fetchall()
-
-
-def _run_of(db: sqlite3.Connection, sweep: int, name: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(
-        "SELECT runs.* FROM runs JOIN sweeps ON sweeps.project = runs.project"
-        " WHERE sweeps.id = ? AND runs.name = ?",
-        (sweep, name),
-    ).fetchone()
-    return row
-
-
-def _died(db: sqlite3.Connection, run: sqlite3.Row) -> sqlite3.Row | None:
-    """Note that a run's process is gone, and did not say so."""
-    state = "crashed"
-    if run["state"] == "preempting":
-        state = "preempted"
-    elif run["stop_asked_at"] is not None:
-        state = "killed"
-    db.execute("UPDATE runs SET state = ? WHERE id = ?", (state, run["id"]))
-    return runs.by_id(db, run["id"])
-
-
-def _outcome(run: sqlite3.Row | None, trial: sqlite3.Row, retries: int) -> str:
-    """Say what becomes of a trial whose run is over: "done", "again" (the same run) or "anew" (another)."""
-    may_again = trial["tries"] < MOST_TRIES
-    if run is None:  # no process, or one that ended before it could say anything
-        return "again" if trial["tries"] < 2 else "done"
-    state = run["state"]
-    if state == "preempted":
-        return "again"
-    if state == "crashed" or (state == "failed" and run["exit_code"] in _INTERRUPTED):
-        return "again" if may_again else "done"
-    if state == "failed" and trial["tries"] <= retries:
-        # From its start: what broke it would come back, bit by bit, from its backup.
-        return "anew"
-    return "done" if state in _OVER else "open"
-
-
-def _note_unheard(db: sqlite3.Connection, sweep: int, trial: sqlite3.Row, now: float) -> None:
-    """Enter a run that ended before it could say anything, so that it does not go unnoticed."""
-    params = {name: {"value": value} for name, value in json.loads(trial["params"]).items()}
-    db.execute(
-        "INSERT INTO runs"
-        " (project, name, display_name, state, sweep, config, created_at, heartbeat_at, exit_code)"
-        " SELECT project, ?, ?, 'failed', id, ?, ?, ?, 1 FROM sweeps WHERE id = ?",
-        (trial["run"], f"trial-{trial['number'] + 1}", json.dumps(params), now, now, sweep),
-    )

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from jade.server import runs, sweeps
+from jade.server.dispatcher import MOST_TRIES, STOP_SECONDS, Dispatcher, Heard, Patience
 from jade.server.store import Store
-from jade.server.sweeps import MOST_TRIES, STOP_SECONDS, Dispatcher, Heard, Patience
 
 GRID = {"method": "grid", "program": "p.py", "parameters": {"x": {"values": [1, 2]}}}
 RANDOM = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
