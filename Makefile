@@ -36,9 +36,11 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/skip.py
 
-# Kills runs at random moments and continues them, twenty times each; about half an hour.
+# Kills runs at random moments and continues them, twenty times each; about half an hour. Then a sweep of two
+# hundred trials, with its agent and its server killed on the way; about ten minutes.
 torture: $(INSTALLED)
 	$(BIN)/python benchmarks/torture.py
+	$(BIN)/python benchmarks/sweeps.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
