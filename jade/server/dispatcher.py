@@ -118,9 +118,7 @@ class Dispatcher:
     def _next(self, sweep: sqlite3.Row, agent: int) -> list[Command]:
         config = yaml.safe_load(sweep["config"])
         trials = self._trials(self._store.read(), sweep["id"], config)
-        params = None
-        if not sweep["scheduler"]:
-            params = search.propose(config, trials, sweep["seed"])
+        params = search.propose(config, trials, sweep["seed"])
         with self._store.write() as db:
             if params is not None:
                 trial = sweeps.insert_trial(db, sweep["id"], len(trials), params, runs.new_name(), "waiting")
@@ -129,7 +127,7 @@ class Dispatcher:
             given = db.execute(
                 "SELECT 1 FROM trials WHERE sweep = ? AND status != 'done'", (sweep["id"],)
             ).fetchone()
-            if given or sweep["scheduler"]:
+            if given:
                 return []  # another agent's trial may yet have to be handed out again
             sweeps.change(db, sweep["id"], {"state": "FINISHED"}, self._now())
         return [{"type": "exit"}]
@@ -139,15 +137,9 @@ class Dispatcher:
             "UPDATE trials SET agent = ?, status = 'given', tries = tries + 1, given_at = ? WHERE id = ?",
             (agent, self._now(), trial["id"]),
         )
-        if sweep["state"] == "PENDING":
-            sweeps.change(db, sweep["id"], {"state": "RUNNING"}, self._now())
         config = yaml.safe_load(sweep["config"])
         params = json.loads(trial["params"])
-        shaped = (
-            {name: {"value": value} for name, value in params.items()}
-            if sweep["scheduler"]
-            else sweeps.arguments(config["parameters"], params)
-        )
+        shaped = sweeps.arguments(config["parameters"], params)
         run = _run_of(db, sweep["id"], trial["run"])
         if run is not None:
             # How it ended before says nothing any more.

@@ -114,6 +114,7 @@ def register(db: sqlite3.Connection, sweep: int, host: str, now: float) -> int:
         "INSERT INTO agents (sweep, host, created_at, heartbeat_at) VALUES (?, ?, ?, ?)",
         (sweep, host, now, now),
     )
+    db.execute("UPDATE sweeps SET state = 'RUNNING' WHERE id = ? AND state = 'PENDING'", (sweep,))
     return cursor.lastrowid or 0
 
 
@@ -137,7 +138,12 @@ def insert_trial(
 
 
 def arguments(parameters: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return flat params as a sweep's file writes them: what is nested there is nested again."""
+    """Return flat params as a sweep's file writes them: what is nested there is nested again.
+
+    Params that are not those of the file, because a client has chosen them itself, stay as they are.
+    """
+    if set(params) != set(search.Space.parse(parameters).distributions):
+        return {name: {"value": value} for name, value in params.items()}
 
     def value(spec: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - any JSON value
         inner = spec.get("parameters") if isinstance(spec, Mapping) else None

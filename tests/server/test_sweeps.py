@@ -361,3 +361,14 @@ def test_the_same_seed_proposes_the_same_and_a_second_sweep_goes_on_to_others(wo
     assert first(same) == proposed
     assert first(other) != proposed
     assert first(one) != proposed
+
+
+def test_a_point_that_a_client_has_chosen_itself_is_given_first_as_it_is(world):
+    here = world()
+    with here.store.write() as db:
+        name = sweeps.enqueue(db, here.sweep, {"x": 9, "extra.y": "z"})
+
+    command = here.beat(here.agent())[0]
+
+    assert command["run_id"] == name
+    assert command["args"] == {"x": {"value": 9}, "extra.y": {"value": "z"}}
