@@ -166,11 +166,13 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
     if start.earlier:
         name = name or start.earlier.status.get("name")
         state = experiment.newest_state(Checkpoints(start.record.directory), start.damaged_is_lost)
-        if (
+        is_complete = (
             state
             and experiment.is_complete(state, accepted)
             and start.earlier.status.get("status") == "finished"
-        ):
+        )
+        # A sweep that hands out a complete trial did not hear of its end, which is told to it now.
+        if state and is_complete and not options.environ.get("WANDB_SWEEP_ID"):
             _log.info("%s", resume.told_complete(start.record.run_id, state, accepted.values["epochs"]))
             return 0
         architecture = plugins.located(Path(accepted.values["arch_impl"]))

@@ -182,3 +182,21 @@ def test_a_trial_that_was_preempted_goes_on_with_the_same_params_and_the_same_bi
     assert (run.state, run.starts) == ("finished", 2)
     assert run.config == {**flat, **params}
     assert [row["row"] for row in run.history] == list(range(len(found[1])))
+
+
+def test_a_complete_trial_that_is_handed_out_again_tells_w_and_b_what_it_missed(trial, server, runs):
+    """So it is where a process was killed between its last row on disk and its end on W&B."""
+    trial({"seed": 3})
+    before = (rows(runs / "trial"), status(runs / "trial")["iterations"])
+    run = server.runs["trial"]
+    for number in range(4, len(run.history)):
+        del run.streams["wandb-history.jsonl"][number]
+    run.summary["row"] = 3
+    run.complete = False
+
+    again = trial({"seed": 3}, kind="resume")
+
+    assert again.returncode == 0, again.stderr
+    assert (rows(runs / "trial"), status(runs / "trial")["iterations"]) == before
+    assert [row["row"] for row in run.history] == list(range(len(before[0])))
+    assert run.state == "finished"
