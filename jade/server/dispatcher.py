@@ -26,8 +26,7 @@ from jade.server.store import Store
 MOST_TRIES = 3
 # A process that was asked to stop and goes on for so long is ended by its agent.
 STOP_SECONDS = 30.0
-# 128 + SIGINT, 128 + SIGTERM, and what wandb makes of a KeyboardInterrupt.
-_INTERRUPTED = (130, 143, 255)
+_KEYBOARD_INTERRUPT = 255  # what wandb makes of one
 _OVER = ("finished", "failed", "killed", "crashed", "preempted")
 
 Command = dict[str, Any]
@@ -99,9 +98,12 @@ class Dispatcher:
         # Choosing and handing out is one step for all agents of a sweep; the search itself may take a while
         # and must not hold up the runs, so the store is not locked meanwhile.
         with self._locks[sweep]:
+            hopeless = self._without_prospects(sweep)
             with self._store.write() as db:
                 db.execute("UPDATE agents SET heartbeat_at = ? WHERE id = ?", (self._now(), agent))
                 self._reconcile(db, sweep, agent, here)
+                for run in hopeless:
+                    runs.ask_to_stop(db, run, self._now())
                 commands = self._stops(db, sweep, here)
                 row = sweeps.by_id(db, sweep)
                 if row is None or row["state"] in ("FINISHED", "CANCELED"):
@@ -117,7 +119,7 @@ class Dispatcher:
 
     def _next(self, sweep: sqlite3.Row, agent: int) -> list[Command]:
         config = yaml.safe_load(sweep["config"])
-        trials = self._trials(self._store.read(), sweep["id"], config)
+        trials = self._trials(sweep["id"], config)
         params = search.propose(config, trials, sweep["seed"])
         with self._store.write() as db:
             if params is not None:
@@ -195,38 +197,38 @@ class Dispatcher:
             (name, tries, trial["id"]),
         )
 
+    def _without_prospects(self, sweep: int) -> list[int]:
+        """Return the runs that hyperband ends now."""
+        row = sweeps.by_id(self._store.read(), sweep)
+        config = yaml.safe_load(row["config"]) if row is not None else {}
+        if not config.get("early_terminate"):
+            return []
+        rows = _rows(self._store.read(), sweep)
+        return [rows[index]["run_id"] for index in search.losers(config, self._trials(sweep, config))]
+
     def _stops(self, db: sqlite3.Connection, sweep: int, here: set[str]) -> list[Command]:
-        """Ask the runs without prospects to stop; command their end where they do not listen."""
-        now = self._now()
-        config = yaml.safe_load(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
-        if config.get("early_terminate"):
-            trials = self._trials(db, sweep, config)
-            names = [row["run"] for row in _rows(db, sweep)]
-            for index in search.losers(config, trials):
-                run = _run_of(db, sweep, names[index])
-                if run is not None:
-                    runs.ask_to_stop(db, run["id"], now)
+        """Command the end of the runs that were asked to stop and do not listen."""
         overdue = db.execute(
             "SELECT name FROM runs WHERE sweep = ? AND stop_asked_at < ?"
             " AND state IN ('running', 'preempting')",
-            (sweep, now - STOP_SECONDS),
+            (sweep, self._now() - STOP_SECONDS),
         ).fetchall()
         return [{"type": "stop", "run_id": name} for name in runs.names_of(overdue) if name in here]
 
-    def _trials(self, db: sqlite3.Connection, sweep: int, config: Mapping[str, Any]) -> list[search.Trial]:
-        metric = (config.get("metric") or {}).get("name")
-        trials = []
-        for row in _rows(db, sweep):
-            run = _run_of(db, sweep, row["run"])
-            logged = self._logged.values(db, run, metric) if run is not None and metric else []
-            last = None
-            if run is not None and metric:
-                last = runs.number_or_none(inside(json.loads(run["summary"]), metric))
-            if last is None and logged:
-                last = logged[-1]
-            state = run["state"] if run is not None else "pending"
-            trials.append(search.Trial(json.loads(row["params"]), state, last, logged))
-        return trials
+    def _trials(self, sweep: int, config: Mapping[str, Any]) -> list[search.Trial]:
+        """Return the trials so far; what they logged only where the search looks at it."""
+        metric = config.get("metric") or {}
+        is_looked_at = config["method"] == "bayes" or "early_terminate" in config or "target" in metric
+        name = metric.get("name") if is_looked_at else None
+        return [self._trial(row, name) for row in _rows(self._store.read(), sweep)]
+
+    def _trial(self, row: sqlite3.Row, metric: str | None) -> search.Trial:
+        params, state = json.loads(row["params"]), row["state"] or "pending"
+        if metric is None or row["run_id"] is None:
+            return search.Trial(params, state)
+        logged = self._logged.values(self._store.read(), row, metric)
+        last = runs.number_or_none(inside(json.loads(row["summary"]), metric))
+        return search.Trial(params, state, logged[-1] if last is None and logged else last, logged)
 
 
 class _Logged:
@@ -235,26 +237,32 @@ class _Logged:
     def __init__(self) -> None:
         self._known: dict[tuple[int, str], tuple[int, int, list[float]]] = {}
 
-    def values(self, db: sqlite3.Connection, run: sqlite3.Row, metric: str) -> list[float]:
-        life, seen, found = self._known.get((run["id"], metric), (0, 0, []))
-        if life != run["life"]:
+    def values(self, db: sqlite3.Connection, row: sqlite3.Row, metric: str) -> list[float]:
+        run = row["run_id"]
+        life, seen, found = self._known.get((run, metric), (0, 0, []))
+        if life != row["life"]:  # it has begun anew since
             seen, found = 0, []
-        end = runs.next_line(db, run["id"], HISTORY)
-        last = metric.rpartition(".")[2]
         lines = db.execute(
-            "SELECT text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number",
-            (run["id"], HISTORY, seen),
-        )
+            "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number",
+            (run, HISTORY, seen),
+        ).fetchall()
         # Most rows do not hold the metric: they need not be parsed.
-        rows = [inside(json.loads(line), metric) for (line,) in lines if last in line]
-        numbers = [number for number in map(runs.number_or_none, rows) if number is not None]
-        found = [*found, *numbers]
-        self._known[run["id"], metric] = (run["life"], end, found)
+        last = metric.rpartition(".")[2]
+        values = [inside(json.loads(line["text"]), metric) for line in lines if last in line["text"]]
+        found = found + [number for number in map(runs.number_or_none, values) if number is not None]
+        self._known[run, metric] = (row["life"], lines[-1]["number"] + 1 if lines else seen, found)
         return found
 
 
 def _rows(db: sqlite3.Connection, sweep: int) -> list[sqlite3.Row]:
-    return db.execute("SELECT * FROM trials WHERE sweep = ? ORDER BY number", (sweep,)).fetchall()
+    """Return the trials of a sweep, each with what its run is at."""
+    return db.execute(
+        "SELECT trials.params, runs.id AS run_id, runs.state, runs.summary, runs.life FROM trials"
+        " JOIN sweeps ON sweeps.id = trials.sweep"
+        " LEFT JOIN runs ON runs.project = sweeps.project AND runs.name = trials.run"
+        " WHERE trials.sweep = ? ORDER BY trials.number",
+        (sweep,),
+    ).fetchall()
 
 
 def _run_of(db: sqlite3.Connection, sweep: int, name: str) -> sqlite3.Row | None:
@@ -285,12 +293,17 @@ def _outcome(run: sqlite3.Row | None, trial: sqlite3.Row, retries: int) -> str:
     state = run["state"]
     if state == "preempted":
         return "again"
-    if state == "crashed" or (state == "failed" and run["exit_code"] in _INTERRUPTED):
+    if state == "crashed" or (state == "failed" and _was_interrupted(run["exit_code"])):
         return "again" if may_again else "done"
     if state == "failed" and trial["tries"] <= retries:
         # From its start: what broke it would come back, bit by bit, from its backup.
         return "anew"
     return "done" if state in _OVER else "open"
+
+
+def _was_interrupted(exit_code: int | None) -> bool:
+    """Say whether a program ended with 128 + a signal's number, as shells and JADE write it."""
+    return exit_code is not None and (128 < exit_code < 128 + 65 or exit_code == _KEYBOARD_INTERRUPT)
 
 
 def _note_unheard(db: sqlite3.Connection, sweep: int, trial: sqlite3.Row, now: float) -> None:
