@@ -79,7 +79,7 @@ class Dispatcher:
         self._store = store
         self._heard = heard
         self._now = now
-        self._patience = patience
+        self.patience = patience
         self._locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
         self._logged = _Logged()
 
@@ -158,7 +158,7 @@ class Dispatcher:
         now = self._now()
         runs.note_silent(db, now)
         config = yaml.safe_load(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
-        retries = self._patience.retries if config.get("method") == "grid" else 0
+        retries = self.patience.retries if config.get("method") == "grid" else 0
         given = db.execute("SELECT * FROM trials WHERE sweep = ? AND status = 'given'", (sweep,)).fetchall()
         for trial in given:
             run = _run_of(db, sweep, trial["run"])
@@ -178,7 +178,7 @@ class Dispatcher:
         silent = self._heard.age("agent", trial["agent"])
         if run is not None and run["exit_code"] is None:
             silent = min(silent, self._heard.age("run", run["id"]))
-        return silent > self._patience.grace
+        return silent > self.patience.grace
 
     def _settle(
         self, db: sqlite3.Connection, sweep: int, trial: sqlite3.Row, run: sqlite3.Row | None, retries: int

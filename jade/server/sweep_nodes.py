@@ -12,7 +12,6 @@ import yaml
 
 from jade.server import filters, ids, owners, run_nodes, runs, search
 from jade.server.context import Context, time_text
-from jade.server.dispatcher import Patience
 from jade.server.pages import PAGE, connection
 from jade.server.run_nodes import RUNS
 
@@ -135,7 +134,8 @@ class Agent:
     @property
     def state(self) -> str:
         """Whether it was heard of lately."""
-        is_there = self._context.parts.now() - self._row["heartbeat_at"] < Patience().grace
+        parts = self._context.parts
+        is_there = parts.now() - self._row["heartbeat_at"] < parts.dispatcher.patience.grace
         return "RUNNING" if is_there else "FINISHED"
 
     @property
