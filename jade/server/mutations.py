@@ -10,6 +10,7 @@ from typing import Any
 from jade.server import artifacts, ids, project_nodes, run_nodes, runs, sweep_nodes, sweeps
 from jade.server.blobs import checked_name
 from jade.server.context import Context
+from jade.server.graphql import AbsentError
 from jade.server.runs import RefusedError
 
 MOST_FILES = 10_000  # in one request
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 Input = Mapping[str, Any]
 
 
-class UnknownAgentError(LookupError):
+class UnknownAgentError(AbsentError):
     """An agent asks for work that this server does not know; the client takes its sweep for deleted."""
 
 
