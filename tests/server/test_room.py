@@ -12,13 +12,16 @@ RANKS = {
     2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal"],
     3: ["drafts", "filters", "graphql", "search"],
     4: ["sweeps"],
-    5: ["context"],
-    6: ["artifact_files", "files"],
-    7: ["artifact_nodes"],
-    8: ["artifact_mutations", "nodes"],
-    9: ["mutations", "queries"],
-    10: ["http"],
-    11: ["serve"],
+    5: ["dispatcher"],
+    6: ["context"],
+    7: ["artifact_files", "files", "owners"],
+    8: ["artifact_nodes"],
+    9: ["artifact_mutations", "run_nodes"],
+    10: ["sweep_nodes"],
+    11: ["project_nodes"],
+    12: ["mutations", "queries"],
+    13: ["http"],
+    14: ["serve"],
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 ROOM = REPOSITORY / "jade" / "server"

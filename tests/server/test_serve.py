@@ -11,9 +11,9 @@ from contextlib import closing
 import pytest
 
 from jade.errors import ConfigError
+from jade.server.dispatcher import Patience
 from jade.server.serve import Settings, bound_to, check
 from jade.server.store import FILE, VERSION, Store
-from jade.server.sweeps import Patience
 from tests.conftest import REPOSITORY
 from tests.server.conftest import KEY
 
