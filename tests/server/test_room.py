@@ -52,6 +52,14 @@ def test_every_file_of_the_room_has_a_rank():
     assert set(files_of_the_room()) == set(RANK)
 
 
+def test_every_file_of_the_room_is_in_the_map():
+    room = (REPOSITORY / "jade" / "README.md").read_text().partition("### The room `server/`")[2]
+
+    missing = [name for name in RANK if f"`{name}.py`" not in room]
+
+    assert missing == []
+
+
 def test_imports_of_the_room_point_down():
     wrong, seen = [], 0
     for name, path in files_of_the_room().items():
