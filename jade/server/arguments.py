@@ -15,6 +15,15 @@ from graphql import Undefined
 from jade.server.runs import RefusedError
 
 INPUT = "input"  # of a mutation: an object, of whatever fields
+# Of those that are understood, the ones that are texts; a sweep's config is YAML.
+_TEXTS = frozenset(
+    (
+        "entityName", "projectName", "modelName", "runName", "name", "displayName", "description", "notes",
+        "groupName", "jobType", "commit", "jobProgram", "jobRepo", "host", "sweep", "state", "config", "title",
+        "text", "id", "digest", "clientID", "artifactID", "controller", "scheduler",
+    )
+)  # fmt: skip
+_OBJECTS = frozenset(("runState", "priorRunsFilters", "summaryMetrics"))
 
 
 def taken(name: str, given: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value
@@ -29,11 +38,30 @@ def taken(name: str, given: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON v
         RefusedError: if it is of another type.
     """
     value = _defined(given)
-    if name == INPUT and not isinstance(value, Mapping):
-        raise RefusedError(f"The input of a mutation is an object, not {_shown(value)}.")
+    if name == INPUT:
+        _check_input(value)
     if value is not None and kind in _FITS and not _FITS[kind](value):
         raise RefusedError(f"{name} is a value of {kind}, not {_shown(value)}.")
     return value
+
+
+def _check_input(value: Any) -> None:  # noqa: ANN401 - any JSON value
+    if not isinstance(value, Mapping):
+        raise RefusedError(f"The input of a mutation is an object, not {_shown(value)}.")
+    for field, given in value.items():
+        if given is None:
+            continue
+        if field in _TEXTS and not isinstance(given, str):
+            raise RefusedError(f"{field} is a text, not {_shown(given)}.")
+        if field in _OBJECTS and not isinstance(_parsed(given), dict):
+            raise RefusedError(f"{field} is the text of a JSON object, not {_shown(given)}.")
+
+
+def _parsed(text: Any) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text or "{}")
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _defined(value: Any) -> Any:  # noqa: ANN401 - any JSON value
