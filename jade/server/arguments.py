@@ -19,8 +19,8 @@ INPUT = "input"  # of a mutation: an object, of whatever fields
 _TEXTS = frozenset(
     (
         "entityName", "projectName", "modelName", "runName", "name", "displayName", "description", "notes",
-        "groupName", "jobType", "commit", "jobProgram", "jobRepo", "host", "sweep", "state", "config", "title",
-        "text", "id", "digest", "clientID", "artifactID", "controller", "scheduler",
+        "groupName", "jobType", "commit", "jobProgram", "jobRepo", "host", "sweep", "state", "config",
+        "title", "text", "id", "digest", "clientID", "artifactID", "controller", "scheduler",
     )
 )  # fmt: skip
 _OBJECTS = frozenset(("runState", "priorRunsFilters", "summaryMetrics"))
