@@ -52,7 +52,7 @@ _LARGEST_EXPONENT = 709
 _DEVIATIONS = 9  # a draw is never further out
 
 
-def parse(name: str, spec: Mapping[str, Any], where: str | Where) -> Distribution:
+def parse(name: str, spec: object, where: str | Where) -> Distribution:
     """Return how the parameter `name` is chosen.
 
     Args:
@@ -66,11 +66,12 @@ def parse(name: str, spec: Mapping[str, Any], where: str | Where) -> Distributio
     """
     place = where if callable(where) else lambda _: where
     if not isinstance(spec, Mapping):
-        raise ConfigError(
-            f"{name} is {spec!r}, which does not say how to choose it.",
-            where=place(""),
-            hint=f"Write {'values' if isinstance(spec, list) else 'value'}: {spec!r} below {name}.",
-        )
+        if spec is None:
+            problem, hint = "is empty", f"What belongs to {name} is indented further than it is."
+        else:
+            problem = f"is {spec!r}, which does not say how to choose it"
+            hint = f"Write {'values' if isinstance(spec, list) else 'value'}: {spec!r} below {name}."
+        raise ConfigError(f"{name} {problem}.", where=place(""), hint=hint)
     reader = _Reader(name, _name_of(name, spec, place), spec, place)
     reader.check_names()
     values, numbers = reader.values(), reader.numbers()

@@ -6,6 +6,7 @@ imported only where a class must be looked at.
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -114,12 +115,25 @@ class _Check:
             self._value(
                 name, value, self._place_of_value(key, distribution, index) if known else self._place(key)
             )
+        self._warn_of_exponents(key, name, distribution)
         whole = isinstance(self._flat.get(name), int) and not isinstance(self._flat[name], bool)
         broken = [v for v in _tried(distribution) if isinstance(v, float) and not v.is_integer()]
         if whole and broken and name not in ("seed", "epochs"):
             self._warnings.append(
                 f"{self._place(key)}: {name} is a whole number, {self._flat[name]}; the sweep also gives"
                 f" numbers such as {broken[-1]:.4g}."
+            )
+
+    def _warn_of_exponents(self, key: str, name: str, distribution: Distribution) -> None:
+        """Warn where min and max look like values, but are powers of e as W&B has it."""
+        default = self._flat.get(name)
+        if not distribution.name.endswith("log_uniform") or not isinstance(default, int | float):
+            return
+        low, high = distribution.lower, distribution.upper
+        if not low <= default <= high:
+            self._warnings.append(
+                f"{self._place(key)}: {name} is between {low:.4g} and {high:.4g}, as {distribution.name}"
+                f" takes powers of e; the file has {default!r}. For values write {distribution.name}_values."
             )
 
     def _value(self, name: str, value: object, place: str) -> None:
@@ -151,6 +165,11 @@ class _Check:
                     f"There is no architecture file {path}.", where=place, wanted=path, choices=beside
                 )
             )
+            return
+        try:
+            ast.parse(file.read_text(encoding="utf-8-sig"))
+        except (SyntaxError, ValueError, OSError) as error:
+            self._fault(f"The architecture file {path} is no Python: {error}.", place)
 
     def _class(self, changed: Config) -> JadeError | None:
         from jade import assembly  # imports torch, which nothing else here needs
@@ -186,6 +205,13 @@ class _Check:
             place = self._sweep.where(f"{key}.name")
             there = found.has(name)
             self._warn_of_goal(key, name)
+            if name.endswith(logged.BEST) and self._sweep.early_terminate:
+                self._fault(
+                    f"{name} is no row of a run's history, by which early_terminate judges.",
+                    place,
+                    hint=f"name: {name.removesuffix(logged.BEST)}",
+                )
+                continue
             if there is None:
                 self._warnings.append(
                     f"{place}: whether a run logs {name!r} cannot be told from the source, where such names"

@@ -30,16 +30,18 @@ DEFAULT = ("${env}", "${interpreter}", "${program}", "${args}")
 # The only one that may be a part of a word.
 _ENVVAR = re.compile(r"\$\{envvar:([A-Z0-9_]+)\}")
 _MACRO = re.compile(r"\$\{(?P<name>[^}]*)\}")
+_UNBRACED = re.compile(r"\$(?P<name>\w+)")
 
 
 def faults(word: object, where: str) -> Iterator[ConfigError]:
     """Yield what is wrong with one word of a command, as YAML has it."""
     if isinstance(word, bool | Mapping | list | None):
         items = word.items() if isinstance(word, Mapping) else ()
+        meant = [f"${{{name}}}" if name in MACROS else f"{name}={value}" for name, value in items]
         yield ConfigError(
             f"A word of the command is {scalars.kind_of(word)}; text is expected.",
             where=where,
-            hint="\n".join(f"- {name}={value}" for name, value in items) or None,
+            hint="\n".join(f"- {word}" for word in meant) or None,
         )
         return
     text = _ENVVAR.sub("", str(word))
@@ -47,6 +49,13 @@ def faults(word: object, where: str) -> Iterator[ConfigError]:
         if text[2:-1] not in MACROS:
             yield _unknown(text, text[2:-1], where)
         return
+    unbraced = _UNBRACED.fullmatch(text)
+    if unbraced and unbraced["name"] in MACROS:
+        yield ConfigError(
+            f"{text} is no macro; the agent hands it on as it is.",
+            where=where,
+            hint=f"did you mean: ${{{unbraced['name']}}}",
+        )
     for macro in _MACRO.finditer(text):
         if macro["name"] in MACROS:
             yield ConfigError(
@@ -96,7 +105,7 @@ def filled(
         "args_no_hyphens": pairs,
         "args_no_equals": [word for name, value in params.items() for word in (f"--{name}", str(value))],
         "args_no_boolean_flags": [flags[name] for name, value in params.items() if value is not False],
-        "args_json": [json.dumps(params)],
+        "args_json": [json.dumps(params, default=str)],
         "args_json_file": [json_file],
         "args_append_hydra": [f"+{pair}" for pair in pairs],
         "args_override_hydra": [f"++{pair}" for pair in pairs],

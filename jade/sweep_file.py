@@ -6,6 +6,7 @@ A server hands in the mapping that it got, `sweep check` a file. What one parame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -331,13 +332,20 @@ class _Reader:
         if eta is not None and eta <= 1:
             self._fault(f"eta is {eta}; a number above 1 is expected.", f"{place}eta")
         self._is("strict", rule, bool, place)
-        return Hyperband(
+        made = Hyperband(
             self._whole("min_iter", rule, place, 1),
             self._whole("max_iter", rule, place, 1),
             self._whole("s", rule, place, 1),
             3 if eta is None else eta,
             bool(rule.get("strict", False)),
         )
+        if made.max_iter is not None and made.max_iter < made.eta:
+            self._fault(
+                f"max_iter of hyperband is {made.max_iter}, below its eta of {made.eta}: no trial is ever"
+                " judged.",
+                f"{place}max_iter",
+            )
+        return made
 
     def _known(self, given: Mapping[str, Any], prefix: str, known: tuple[str, ...], what: str) -> None:
         for name in given:
@@ -369,7 +377,9 @@ class _Reader:
 
     def _number(self, name: str, given: Mapping[str, Any], prefix: str) -> float | None:
         value = given.get(name)
-        if name not in given or (isinstance(value, int | float) and not isinstance(value, bool)):
+        if name not in given:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return value
         hint = text_of_a_number(value)
         self._fault(f"{name} is {value!r}; a number is expected.", f"{prefix}{name}", hint=hint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ def started(sweep: Sweep, environ: Mapping[str, str]) -> tuple[Program | None, C
             where=sweep.where("program"),
             hint="program: train.py",
         )
+    if sweep.program and not _starts_something(sweep.command):
+        raise ConfigError(
+            f"The command starts Python, but not {sweep.program}: it has no word ${{program}}.",
+            where=sweep.where("command"),
+            hint="Write - ${program} after - ${interpreter}",
+        )
     example = {key: found.examples()[0] for key, found in sweep.parameters.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.json"
@@ -70,6 +77,14 @@ def started(sweep: Sweep, environ: Mapping[str, str]) -> tuple[Program | None, C
             return program, None
         trial = {**environ, **_of_trial(example, Path(folder))}
         return program, _composed(sweep, program, _options(sweep, program, trial))
+
+
+def _starts_something(command: Sequence[str]) -> bool:
+    """Say whether Python, where a command starts it, is told what to run."""
+    if "${interpreter}" not in command:
+        return True
+    told = command[command.index("${interpreter}") + 1 :]
+    return any(word in ("${program}", "-m", "-c") or not word.startswith(("-", "${")) for word in told)
 
 
 def _of_trial(example: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -133,6 +148,14 @@ def _options(sweep: Sweep, program: Program, environ: Mapping[str, str]) -> Opti
         (options.check or options.print_config, "--check or --print-config: no trial would train"),
         (options.resume not in (None, "auto"), "--resume RUN: each trial would continue the same run"),
     ]
+    # Whether the machine of an agent has the device is not to be found out here.
+    if options.device and not re.fullmatch(r"cpu|mps|cuda(:\d+)?", options.device):
+        raise ConfigError(
+            f"There is no device {options.device!r}.",
+            where=place,
+            wanted=options.device,
+            choices=("cpu", "cuda", "mps"),
+        )
     for wrong, what in said:
         if wrong:
             raise ConfigError(f"The command has {what}.", where=place)

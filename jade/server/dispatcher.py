@@ -104,8 +104,11 @@ class Dispatcher:
                 self._reconcile(db, sweep, agent, here)
                 for run in hopeless:
                     runs.ask_to_stop(db, run, self._now())
-                commands = self._stops(db, sweep, here)
                 row = sweeps.by_id(db, sweep)
+                if row is not None and row["state"] == "CANCELED":
+                    # Again: a trial may have been about to begin when the sweep was canceled.
+                    sweeps.stop_runs(db, sweep, self._now())
+                commands = self._stops(db, sweep, here)
                 if row is None or row["state"] in ("FINISHED", "CANCELED"):
                     return commands if here else [{"type": "exit"}]
                 if here or row["state"] == "PAUSED":
@@ -122,6 +125,8 @@ class Dispatcher:
         trials = self._trials(sweep["id"], config)
         params = search.propose(config, trials, sweep["seed"])
         with self._store.write() as db:
+            if self._has_changed(db, sweep, len(trials)):
+                return []  # the agent asks again soon
             if params is not None:
                 trial = sweeps.insert_trial(db, sweep["id"], len(trials), params, runs.new_name(), "waiting")
                 row = db.execute("SELECT * FROM trials WHERE id = ?", (trial,)).fetchone()
@@ -133,6 +138,16 @@ class Dispatcher:
                 return []  # another agent's trial may yet have to be handed out again
             sweeps.change(db, sweep["id"], {"state": "FINISHED"}, self._now())
         return [{"type": "exit"}]
+
+    @staticmethod
+    def _has_changed(db: sqlite3.Connection, sweep: sqlite3.Row, trials: int) -> bool:
+        """Say whether somebody has changed the sweep, or given it a trial, during the search."""
+        now = db.execute(
+            "SELECT state, config, (SELECT COUNT(*) FROM trials WHERE sweep = sweeps.id) FROM sweeps"
+            " WHERE id = ?",
+            (sweep["id"],),
+        ).fetchone()
+        return now is None or tuple(now) != (sweep["state"], sweep["config"], trials)
 
     def _give(self, db: sqlite3.Connection, sweep: sqlite3.Row, trial: sqlite3.Row, agent: int) -> Command:
         db.execute(
@@ -192,9 +207,11 @@ class Dispatcher:
         name = runs.new_name() if outcome == "anew" else trial["run"]
         # A preemption is nobody's fault: it may happen any number of times.
         tries = trial["tries"] - 1 if run is not None and run["state"] == "preempted" else trial["tries"]
+        failures = trial["failures"] + (outcome == "anew")
         db.execute(
-            "UPDATE trials SET status = 'waiting', agent = NULL, run = ?, tries = ? WHERE id = ?",
-            (name, tries, trial["id"]),
+            "UPDATE trials SET status = 'waiting', agent = NULL, run = ?, tries = ?, failures = ?"
+            " WHERE id = ?",
+            (name, tries, failures, trial["id"]),
         )
 
     def _without_prospects(self, sweep: int) -> list[int]:
@@ -289,13 +306,13 @@ def _outcome(run: sqlite3.Row | None, trial: sqlite3.Row, retries: int) -> str:
     """Say what becomes of a trial whose run is over: "done", "again" (the same run) or "anew" (another)."""
     may_again = trial["tries"] < MOST_TRIES
     if run is None:  # no process, or one that ended before it could say anything
-        return "again" if trial["tries"] < 2 else "done"
+        return "again" if trial["tries"] - trial["failures"] < 2 else "done"
     state = run["state"]
     if state == "preempted":
         return "again"
     if state == "crashed" or (state == "failed" and _was_interrupted(run["exit_code"])):
         return "again" if may_again else "done"
-    if state == "failed" and trial["tries"] <= retries:
+    if state == "failed" and trial["failures"] < retries:
         # From its start: what broke it would come back, bit by bit, from its backup.
         return "anew"
     return "done" if state in _OVER else "open"

@@ -98,6 +98,7 @@ CREATE TABLE trials (
     agent INTEGER REFERENCES agents ON DELETE SET NULL,
     status TEXT NOT NULL,
     tries INTEGER NOT NULL DEFAULT 1,
+    failures INTEGER NOT NULL DEFAULT 0,  -- those after which it began anew
     given_at REAL,
     UNIQUE (sweep, number)
 );

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -59,7 +60,22 @@ def _config(text: object) -> dict[str, Any]:
     faults = search.faults(config)
     if faults:
         raise RefusedError("\n\n".join(str(fault) for fault in faults))
+    try:
+        _json(config)
+    except (TypeError, ValueError) as error:
+        raise RefusedError(f"The sweep's file holds what no trial can be handed: {error}.") from None
     return config
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    """Return values as JSON, where a date becomes text."""
+
+    def text_of_a_date(value: object) -> str:
+        if isinstance(value, datetime.date):
+            return str(value)
+        raise TypeError(f"{value!r} has no form in JSON")
+
+    return json.dumps(values, default=text_of_a_date)
 
 
 def _adopt(
@@ -95,8 +111,13 @@ def change(db: sqlite3.Connection, sweep: int, given: Mapping[str, Any], now: fl
     names = ", ".join(f"{column} = ?" for column in changes)
     db.execute(f"UPDATE sweeps SET {names} WHERE id = ?", (*changes.values(), sweep))
     if changes.get("state") == "CANCELED":
-        for row in db.execute("SELECT id FROM runs WHERE sweep = ?", (sweep,)).fetchall():
-            runs.ask_to_stop(db, row["id"], now)
+        stop_runs(db, sweep, now)
+
+
+def stop_runs(db: sqlite3.Connection, sweep: int, now: float) -> None:
+    """Ask all runs of a sweep to stop."""
+    for row in db.execute("SELECT id FROM runs WHERE sweep = ?", (sweep,)).fetchall():
+        runs.ask_to_stop(db, row["id"], now)
 
 
 def find(db: sqlite3.Connection, name: object) -> sqlite3.Row | None:
@@ -135,7 +156,7 @@ def insert_trial(
     """Enter a trial, and return its id; its status is "waiting" for an agent, "given" to one, or "done"."""
     cursor = db.execute(
         "INSERT INTO trials (sweep, number, params, run, status, tries) VALUES (?, ?, ?, ?, ?, 0)",
-        (sweep, number, json.dumps(params), run, status),
+        (sweep, number, _json(params), run, status),
     )
     return cursor.lastrowid or 0
 

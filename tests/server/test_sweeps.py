@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from jade.server import runs, sweeps
+from jade.server import runs, search, sweeps
 from jade.server.dispatcher import MOST_TRIES, STOP_SECONDS, Dispatcher, Heard, Patience
+from jade.server.runs import RefusedError
 from jade.server.store import Store
 
 GRID = {"method": "grid", "program": "p.py", "parameters": {"x": {"values": [1, 2]}}}
@@ -372,3 +373,86 @@ def test_a_point_that_a_client_has_chosen_itself_is_given_first_as_it_is(world):
 
     assert command["run_id"] == name
     assert command["args"] == {"x": {"value": 9}, "extra.y": {"value": "z"}}
+
+
+def test_a_trial_that_begins_after_its_sweep_was_canceled_is_asked_to_stop(world):
+    here = world()
+    agent = here.agent()
+    run = here.beat(agent)[0]["run_id"]
+
+    with here.store.write() as db:
+        sweeps.change(db, here.sweep, {"state": "canceled"}, here.time)
+    here.begin(run)  # it was about to
+    here.beat(agent, run)
+
+    assert here.post(run) is True
+
+
+@pytest.mark.parametrize("happens", ["a sweep is canceled", "a point is chosen"])
+def test_what_happens_during_a_search_counts_before_what_it_found(world, happens, monkeypatch):
+    here = world(RANDOM)
+    agent = here.agent()
+
+    def meanwhile(*_):
+        with here.store.write() as db:
+            if happens == "a point is chosen":
+                sweeps.enqueue(db, here.sweep, {"x": 7})
+            else:
+                sweeps.change(db, here.sweep, {"state": "canceled"}, here.time)
+        return {"x": 0.5}
+
+    monkeypatch.setattr(search, "propose", meanwhile)
+    at_once, later = here.beat(agent), here.beat(agent)
+
+    assert at_once == []
+    assert later[0].get("args") == (None if "sweep" in happens else {"x": {"value": 7}})
+    assert later[0]["type"] == ("exit" if "sweep" in happens else "run")
+
+
+def test_a_point_that_was_killed_before_it_failed_is_tried_once_more_all_the_same(world):
+    here = world()
+    agent = here.agent()
+    first = here.beat(agent)[0]
+    here.begin(first["run_id"])
+    resumed = here.beat(agent)[0]  # its process is gone
+    here.end(resumed["run_id"], 1)
+
+    again = here.beat(agent)[0]
+    here.end(again["run_id"], 1)
+
+    assert resumed == {**first, "type": "resume"}
+    assert (again["type"], again["args"]) == ("run", first["args"])
+    assert here.beat(agent)[0]["args"] == {"x": {"value": 2}}
+
+
+def test_a_point_that_is_tried_anew_is_given_again_if_it_says_nothing(world):
+    here = world()
+    agent = here.agent()
+    first = here.beat(agent)[0]
+    here.end(first["run_id"], 1)
+
+    anew, again = here.beat(agent)[0], here.beat(agent)[0]
+
+    assert anew["run_id"] != first["run_id"]
+    assert again == anew
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-01-01", "{1: 2}", "99999999999999999999999999", ".nan", "-.inf", "[1, .nan, {a: null}]"]
+)
+def test_each_value_that_yaml_knows_is_a_point_of_a_grid_once(world, value):
+    here = world(yaml.safe_load(f"method: grid\nparameters: {{x: {{values: [{value}, 2]}}}}"))
+    agent = here.agent()
+    given = 0
+    while (command := here.beat(agent)[0])["type"] == "run":
+        given += 1
+        here.end(command["run_id"])
+        json.dumps(command)
+
+    assert given == 2
+
+
+@pytest.mark.parametrize("value", ["!!binary aGVsbG8=", "!!set {a, b}", "{2024-01-01: 1}"])
+def test_a_value_that_no_trial_can_be_handed_is_refused_with_the_sweep(world, value):
+    with pytest.raises(RefusedError, match="what no trial can be handed"):
+        world(yaml.safe_load(f"method: grid\nparameters: {{x: {{values: [{value}, 2]}}}}"))

@@ -89,6 +89,7 @@ RIGHT = [
     ("  name: Norm", "  name: loss/best"),
     ("  name: Norm", "  name: _runtime"),
     ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - ${args}"),
+    ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --device=cuda:3"),
     ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - ${args_no_hyphens}"),
     ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --tracker=local\n  - ${args_no_equals}"),
     ("  - ${program}", "  - -m\n  - jade\n  - train"),
@@ -179,6 +180,20 @@ BROKEN = {
     "no training": (("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --check"), 7, "no trial would train", ""),
     "help": (("  - --arch_impl=net.py", "  - --help"), 7, "The command asks for help: no trial would train.", ""),
     "no program": (("program: train.py\n", ""), 1, "The command starts ${program}, and the sweep names no program.", "program: train.py"),
+    "device": (
+        ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --device=cudda"), 7,
+        "There is no device 'cudda'.", "did you mean: cuda",
+    ),
+    "no program among the words": (
+        ("  - ${program}\n", ""), 7, "The command starts Python, but not train.py", "Write - ${program} after - ${interpreter}",
+    ),
+    "best in the history": (
+        ("  goal: minimize\n", "  goal: minimize\nearly_terminate: {type: hyperband, min_iter: 2}\n"), 5,
+        "Norm/best is no row of a run's history, by which early_terminate judges.", "name: Norm",
+    ),
+    "architecture that is no Python": (
+        parameter("  arch_impl: {values: [net.py, bad.py]}\n"), 16, "The architecture file bad.py is no Python: '(' was never closed", "",
+    ),
     "variable": (
         ("net.py", "${envvar:NOT_THERE}"), 7,
         "The command names the environment variable NOT_THERE, which is not set.", "export NOT_THERE=…",
@@ -189,6 +204,10 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_each_fault_is_found_with_its_line_and_the_way_out(fault, sweeping, name):
     change, line, problem, way_out = BROKEN[name]
+    if "bad.py" in problem:
+        sweeping.write("bad.py", b"class A(\n")
+    if "Norm/best" in problem:
+        sweeping.change("sweep.yml", "name: Norm", "name: Norm/best")
 
     message = fault(change)
 
@@ -216,6 +235,27 @@ def test_broken_numbers_for_a_whole_one_are_a_warning(found):
         "data.train.params.n is a whole number, 6; the sweep also gives numbers such as 3.5"
         in checked.warnings[0]
     )
+
+
+def test_powers_of_e_that_look_like_values_are_a_warning(found):
+    checked = found(("log_uniform_values", "log_uniform"))
+
+    assert checked.faults == []
+    (warning,) = checked.warnings
+    assert (
+        "model.params.lr is between 1 and 2.718, as log_uniform takes powers of e; the file has 0.1."
+        in warning
+    )
+    assert "For values write log_uniform_values." in warning
+
+
+def test_a_value_that_is_a_date_is_told_and_no_traceback(sweeping):
+    sweeping.change("sweep.yml", *parameter("  model.params.lr: {values: [2024-01-01]}\n"))
+
+    with pytest.raises(ConfigError) as caught:
+        command.run(["check", "sweep.yml"])
+
+    assert "W&B reads 2024-01-01 as a date." in str(caught.value)
 
 
 def test_a_metric_that_grows_by_its_name_and_has_no_goal_is_a_warning(found, sweeping):
