@@ -226,7 +226,21 @@ class _Reader:
                 self._fault(f"{key} is a parameter twice; first at {self._where(self._places[key])}.", place)
             else:
                 self._places[key] = place
+                if not prefix and isinstance(spec, Mapping):
+                    self._bounds(key, spec, place)
                 yield from self._distribution(key, spec, place)
+
+    def _bounds(self, key: str, spec: Mapping[str, Any], place: str) -> None:
+        """Refuse a whole and a broken bound, as `wandb sweep` does; it does not look into nested ones."""
+        bounds = [spec.get(name) for name in ("min", "max")]
+        if "distribution" not in spec and {type(bound) for bound in bounds} == {int, float}:
+            whole = next(bound for bound in bounds if isinstance(bound, int))
+            self._fault(
+                f"{key} has a bound with a dot and one without, {bounds[0]} and {bounds[1]}: wandb takes"
+                " neither for sure.",
+                place,
+                hint=f"Write {float(whole)}, or name the distribution.",
+            )
 
     def _nested(self, spec: Mapping[str, Any], key: str, place: str) -> Iterator[tuple[str, Distribution]]:
         inner = spec["parameters"]

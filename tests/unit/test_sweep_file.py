@@ -151,6 +151,7 @@ BROKEN = {
     "empty word": (("- --epochs\n", "-\n"), 12, "A word of the command is null", ""),
     "distribution": (("log_uniform_values", "log_unifrm_values"), 17, "'log_unifrm_values', which W&B does not know", "did you mean: log_uniform_values"),
     "number as text": (("0.0001", "1e-4"), 18, "has the min '1e-4', which is text; a number is expected", "Write 1.0e-4"),
+    "bounds of two kinds": (("{values: [16, 64]}", "{values: [16, 64]}\n  seed: {min: 1, max: 2.5}"), 25, "seed has a bound with a dot and one without, 1 and 2.5", "Write 1.0, or name the distribution."),
     "octal": (("[16, 64]", "[016, 64]"), 24, "W&B reads 016 as the number 14.", "Write 16."),
     "minutes": (("[16, 64]", "[12:30, 64]"), 24, "W&B reads 12:30 as the number 750.", "Write 12:30 in quotes."),
     "date": (("[16, 64]", "[2024-01-01, 64]"), 24, "W&B reads 2024-01-01 as a date.", "'2024-01-01'"),
