@@ -21,7 +21,7 @@ GIT_SECONDS = 10
 # A diff that `git apply` takes, whatever the user has set: no colours, no other program, usual prefixes.
 _DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
 # Files that hold what must not leave the machine, or that are no part of the code.
-_LEFT_OUT_SUFFIXES = {".pyc", ".pem", ".key", ".env", ".pt", ".log"}
+_LEFT_OUT_SUFFIXES = {".pyc", ".pem", ".key", ".env", ".pt", ".log", ".out", ".err"}
 
 
 def copy_code(project: Path, into: Path, architecture: Path | None = None) -> list[str]:
