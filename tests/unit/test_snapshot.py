@@ -72,7 +72,19 @@ def test_without_imported_files_nothing_is_copied(project, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [".env", ".env.local", ".netrc", "id.key", "server.pem", "cluster.env", "weights.pt", "x.log", "nohup.out", "slurm-7.err"]
+    "name",
+    [
+        ".env",
+        ".env.local",
+        ".netrc",
+        "id.key",
+        "server.pem",
+        "cluster.env",
+        "weights.pt",
+        "x.log",
+        "nohup.out",
+        "slurm-7.err",
+    ],
 )
 def test_files_that_hold_secrets_or_no_code_are_never_copied(project, imported, tmp_path, name):
     imported("train.py")
