@@ -103,6 +103,10 @@ def nearest(wanted: str, choices: Iterable[str]) -> str | None:
     by_folded = {choice.casefold(): choice for choice in choices}
     if wanted.casefold() in by_folded:
         return by_folded[wanted.casefold()]
+    # A name that stands for several (TestLoss of TestLoss/reconstruction) is more than a likeness.
+    below = sorted(name for name in by_folded if name.startswith(f"{wanted.casefold()}/"))
+    if below:
+        return by_folded[below[0]]
     found = difflib.get_close_matches(wanted.casefold(), by_folded, n=1, cutoff=0.6)
     if found:
         return by_folded[found[0]]

@@ -72,6 +72,7 @@ def test_a_list_that_just_fits_is_not_cut():
         ),
         ("VAETrainerForMNISTWithExtras", ["VAETrainer"], "VAETrainer"),
         ("VAE", ["ClassifierTrainer", "VAETrainer"], "VAETrainer"),
+        ("TestLoss", ["Reg Loss", "TestLoss/reconstruction"], "TestLoss/reconstruction"),
         ("", ["beta"], None),
         ("beta", [], None),
         ("ab", ["abracadabra"], None),
