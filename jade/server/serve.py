@@ -94,8 +94,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     check(settings)
     with closing(bound_to(settings)) as bound:
         parts = parts_of(settings)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        address = f"http://{host}:{bound.getsockname()[1]}"
+        host = _reached_at(settings.host, bound.family)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
         config = uvicorn.Config(
             app(parts, settings.api_key),
             log_level="warning",
@@ -191,6 +191,19 @@ def bound_to(settings: Settings) -> socket.socket:
             hint=hint,
         ) from error
     return bound
+
+
+def _reached_at(host: str, family: socket.AddressFamily) -> str:
+    """Return where others find this machine, for a host that stands for all of its addresses."""
+    if host not in ("0.0.0.0", "::"):
+        return host
+    with socket.socket(family, socket.SOCK_DGRAM) as asked:
+        try:
+            # Sends nothing: it makes the system choose the address that it would send from.
+            asked.connect(("2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1", 9))
+            return str(asked.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _is_address(host: str, family: socket.AddressFamily) -> bool:

@@ -112,8 +112,11 @@ def test_an_address_that_others_reach_needs_a_key(serve):
 def test_with_a_key_of_the_environment_others_may_reach_it(started):
     _, said = started("--host", "0.0.0.0", JADE_SERVER_KEY=LONG)
 
-    assert "export WANDB_BASE_URL=http://0.0.0.0:" in said
     assert "<the key>" in said
+    address = re.search(r"export WANDB_BASE_URL=http://(.+):(\d+)\n", said)
+    assert address[1] != "0.0.0.0"
+    with socket.create_connection((address[1], int(address[2])), timeout=30) as client:
+        assert client.getpeername()[1] == int(address[2])
 
 
 def test_a_variable_without_a_key_is_none(started):
