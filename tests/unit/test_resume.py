@@ -299,6 +299,22 @@ def test_files_that_differ_from_the_run_are_told_and_not_used(earlier, caplog):
     ]
 
 
+def test_what_the_sweep_chose_is_no_difference(earlier, tmp_path, caplog):
+    chosen = tmp_path / "params.yml"
+    chosen.write_text("model.params.lr: {value: 0.1}\n")
+    environ = {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "abc", "WANDB_SWEEP_PARAM_PATH": str(chosen)}
+    files = {
+        **VALUES,
+        "epochs": 5,
+        "model": {"class": "VAE", "params": {**VALUES["model"]["params"], "lr": 9.0}},
+    }
+
+    options = parse_options(["--run_id=abc", *FILES], environ)
+    resume.configuration(earlier, options, replace(earlier.config, values=files))
+
+    assert caplog.messages[0].splitlines()[1:] == ["  epochs: 3 (now 5)"]
+
+
 def test_null_and_absent_are_two_things(earlier, caplog):
     model = {"class": "VAE", "params": {"lr": 0.1, "layers": [8, 4]}}
 
