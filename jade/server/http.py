@@ -89,7 +89,16 @@ def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) 
             Route("/artifacts/{entity}/{digest}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/artifactsV2/{of:path}/{digest}/{name}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/healthz", _safe(doors.healthz), methods=["GET"]),
-        ]
+        ],
+        exception_handlers={404: _nothing_there},
+    )
+
+
+async def _nothing_there(request: Request, error: Exception) -> Response:
+    """Tell whoever follows the client's links to pages of runs and sweeps how to read them."""
+    return PlainTextResponse(
+        "JADE's server has no web pages. What it keeps is read with wandb.Api(), as docs/server.md shows.\n",
+        404,
     )
 
 

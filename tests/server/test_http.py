@@ -152,6 +152,14 @@ def test_all_else_is_not_there(doors, method, path, status):
     assert doors.ask(method, path).status == status
 
 
+def test_a_link_to_a_page_says_how_to_read_what_would_stand_there(doors):
+    reply = doors.ask("GET", "/e/p/runs/r")
+
+    assert reply.status == 404
+    assert "has no web pages" in reply.text
+    assert "wandb.Api()" in reply.text
+
+
 def test_the_server_says_that_it_is_well(doors):
     reply = doors.ask("GET", "/healthz", headers={"Authorization": ""})
 
