@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jade import config, scalars, snapshot
+from jade import agent, config, params, scalars, snapshot
 from jade.config import Config
-from jade.errors import CheckpointError, nearest
+from jade.errors import CheckpointError, ConfigError, nearest
 from jade.options import Options
 
 CONFIG = "config.yml"
@@ -134,7 +135,7 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
         going_on = config.override(going_on, {key: value}, origin)
     going_on = config.override_all(going_on, options.params, options.overrides)
     if composed is not None:
-        differing = _differing(going_on, composed)
+        differing = _differing(going_on, composed, agent.handed(options.environ))
         if differing:
             _log.warning(
                 "The run %s goes on with its own configuration, from which the files differ now:\n%s",
@@ -144,8 +145,10 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
     return going_on
 
 
-def _differing(own: Config, other: Config) -> list[str]:
+def _differing(own: Config, other: Config, trial: Mapping[str, Any]) -> list[str]:
     ours, theirs = own.flat, other.flat
+    with suppress(ConfigError):  # a sweep's params count as said, if the files still know them
+        theirs = params.accept(theirs, trial, "sweep")
     shown = {key: (_shown(ours, key), _shown(theirs, key)) for key in sorted({*ours, *theirs})}
     return [f"  {key}: {old} (now {new})" for key, (old, new) in shown.items() if old != new]
 
