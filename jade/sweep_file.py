@@ -15,7 +15,7 @@ from typing import Any
 from jade import distributions, scalars, sweep_command, sweep_yaml
 from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, raise_all
-from jade.sweep_yaml import Where, text_of_a_number
+from jade.sweep_yaml import Where
 
 METHODS = ("grid", "random", "bayes", "custom")
 GOALS = ("minimize", "maximize")
@@ -381,7 +381,7 @@ class _Reader:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return value
-        hint = text_of_a_number(value)
+        hint = scalars.text_of_a_number(value)
         self._fault(f"{name} is {value!r}; a number is expected.", f"{prefix}{name}", hint=hint)
         return None
 
