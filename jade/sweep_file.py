@@ -1,7 +1,7 @@
 """The form of a W&B sweep file: from YAML, or from a mapping, to a `Sweep`, all faults at once.
 
-A server hands in the mapping that it got, `sweep check` a file. What one parameter may say is said in
-`distributions`; whether a sweep fits a program, `sweep_check` finds out.
+`sweep check` hands in a file, `sweep new` the mapping that it is about to write. What one parameter may say
+is said in `distributions`; whether a sweep fits a program, `sweep_check` finds out.
 """
 
 from __future__ import annotations
@@ -115,21 +115,6 @@ def examine_values(values: Mapping[str, Any], where: Where) -> tuple[Sweep, list
     reader = _Reader(values, where)
     sweep = reader.sweep()
     return sweep, reader.faults
-
-
-def parse(values: Mapping[str, Any], where: Where) -> Sweep:
-    """Return the sweep that a mapping describes, as the client hands it to a server.
-
-    Args:
-        values: the content of a sweep file, read by YAML 1.1.
-        where: gives the place of a dotted key of it, for errors.
-
-    Raises:
-        ConfigError: with all faults.
-    """
-    sweep, faults = examine_values(values, where)
-    raise_all(faults)
-    return sweep
 
 
 class _Reader:
