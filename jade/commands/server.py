@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--api-key",
         metavar="KEY",
-        default=os.environ.get("JADE_SERVER_KEY"),
+        default=os.environ.get("JADE_SERVER_KEY") or None,
         help="key that every request needs; not needed on loopback (default: JADE_SERVER_KEY)",
     )
     parser.add_argument(
@@ -62,10 +62,11 @@ def _serve(given: argparse.Namespace) -> None:
         from jade.server.dispatcher import Patience
         from jade.server.serve import Settings, serve
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "jade":
+        package = (error.name or "").partition(".")[0]
+        if package == "jade":
             raise
         raise ConfigError(
-            f"The server needs {error.name}, which is not installed.",
+            f"The server needs {package}, which is not installed.",
             where="python -m jade server",
             hint="pip install 'jade[server]'",
         ) from None

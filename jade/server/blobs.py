@@ -9,13 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-LONGEST_NAME = 1024
+LONGEST_NAME = 1024  # bytes, as a path may have; it is a part of the file's address
 _RESERVED = {"", ".", ".."}
+# Control characters, ends of lines, and halves of characters, which no file system takes.
+_UNNAMED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BLOB = re.compile(r"[0-9a-f]{32}(\.part)?")
 
 
 class UnsafeNameError(ValueError):
@@ -28,7 +32,7 @@ def checked_name(name: object) -> str:
     Raises:
         UnsafeNameError: if it does not.
     """
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+    if not isinstance(name, str) or _UNNAMED.search(name) or len(name.encode()) > LONGEST_NAME:
         raise UnsafeNameError(f"{str(name)[:100]!r} is no name of a file.")
     parts = name.replace("\\", "/").split("/")
     if _RESERVED & set(parts) or PurePosixPath(name).is_absolute() or ":" in parts[0][1:2]:
@@ -78,7 +82,9 @@ class Blobs:
         """Open a new blob, which counts only after `finish`."""
         name = secrets.token_hex(16)
         path = self.path(name)
-        path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(exist_ok=True)
+            _sync(self._folder)
         part = path.with_suffix(".part")
         return Upload(name, part, part.open("wb"))
 
@@ -87,7 +93,8 @@ class Blobs:
         upload.file.flush()
         os.fsync(upload.file.fileno())
         upload.file.close()
-        upload.path.rename(self.path(upload.name))
+        path = upload.path.rename(self.path(upload.name))
+        _sync(path.parent)
 
     def abandon(self, upload: Upload) -> None:
         """Delete a blob that was not completed."""
@@ -99,8 +106,21 @@ class Blobs:
         self.path(name).unlink(missing_ok=True)
 
     def clear(self, used: set[str]) -> int:
-        """Delete what a server that was killed has left: parts, and blobs not in `used`; return how many."""
-        left = [path for path in self._folder.glob("??/*") if path.name not in used]
+        """Delete what a server that was killed has left: parts, and blobs not in `used`; return how many.
+
+        What is no blob is somebody else's, and stays.
+        """
+        found = [path for path in self._folder.glob("??/*") if _BLOB.fullmatch(path.name)]
+        left = [path for path in found if path.name not in used]
         for path in left:
             path.unlink()
         return len(left)
+
+
+def _sync(folder: Path) -> None:
+    """Let the names of files in a folder survive the end of the machine."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
-from jade.server.runs import RefusedError, number_or_none, values_of
+from jade.server.patterns import Patterns
+from jade.server.runs import DEEPEST, RefusedError, number_or_none, values_of
 
 MISSING = object()
+_patterns = Patterns()
 _COLUMNS = {
     "name": "name", "displayName": "display_name", "display_name": "display_name", "state": "state",
     "group": "group_name", "jobType": "job_type", "job_type": "job_type", "notes": "notes",
@@ -107,7 +108,7 @@ def inside(values: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - any J
     """Return what a dotted path leads to: a key that holds the dots itself, or nested ones."""
     if path in values:
         return values[path]
-    parts = path.split(".")
+    parts = path.split(".", DEEPEST)  # each of its dots is tried
     for cut in range(len(parts) - 1, 0, -1):
         inner = values.get(".".join(parts[:cut]), MISSING)
         if isinstance(inner, Mapping):
@@ -123,6 +124,8 @@ def matches(subject: Filtered, query: Mapping[str, Any]) -> bool:
     Raises:
         RefusedError: if the query holds an unknown operator, or is no query.
     """
+    if not isinstance(query, Mapping):
+        raise RefusedError(f"A filter is an object, not {str(query)[:100]!r}.")
     return all(_holds(subject, key, wanted) for key, wanted in query.items())
 
 
@@ -157,11 +160,7 @@ def _compare(operator: str, value: Any, operand: Any, whole: Mapping[str, Any]) 
     if operator == "$not":
         return not _fits(value, operand)
     if operator == "$regex":
-        flags = re.IGNORECASE if "i" in whole.get("$options", "") else re.NOFLAG
-        try:
-            return isinstance(value, str) and re.search(str(operand), value, flags) is not None
-        except re.error as error:
-            raise RefusedError(f"{operand!r} is no regular expression: {error}.") from None
+        return _patterns.found(operand, value, whole.get("$options")) if isinstance(value, str) else False
     if operator not in _OPERATORS:
         raise RefusedError(f"The filter {operator} is not known.")
     try:
@@ -178,6 +177,12 @@ def _is(value: Any, wanted: Any) -> bool:  # noqa: ANN401 - any JSON value
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
+def _is_one(value: Any, operand: Any) -> bool:  # noqa: ANN401 - any JSON value
+    if not isinstance(operand, list):
+        raise RefusedError("$in and $nin take a list.")
+    return any(_is(value, one) for one in operand)
+
+
 def _known(value: object) -> bool:
     return value is not MISSING and value is not None
 
@@ -185,8 +190,8 @@ def _known(value: object) -> bool:
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": _is,
     "$ne": lambda value, operand: not _is(value, operand),
-    "$in": lambda value, operand: any(_is(value, one) for one in operand),
-    "$nin": lambda value, operand: not any(_is(value, one) for one in operand),
+    "$in": _is_one,
+    "$nin": lambda value, operand: not _is_one(value, operand),
     "$exists": lambda value, operand: (value is not MISSING) == bool(operand),
     "$gt": lambda value, operand: _known(value) and value > operand,
     "$gte": lambda value, operand: _known(value) and value >= operand,

@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -18,12 +18,12 @@ from graphql import (
     DocumentNode,
     FieldNode,
     GraphQLError,
+    GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     NamedTypeNode,
     NameNode,
     OperationDefinitionNode,
-    Undefined,
     VariableDefinitionNode,
     Visitor,
     build_schema,
@@ -33,10 +33,15 @@ from graphql import (
 )
 
 from jade.errors import JadeError
+from jade.server.arguments import INPUT, taken
 from jade.server.blobs import UnsafeNameError
 from jade.server.runs import RefusedError
 
 LONGEST = 100_000  # characters of an operation; the longest of a client has 3,000
+LONGEST_KEPT = 10_000
+# Runs lead to their project and that to its runs: a short operation could ask for any number of fields.
+MOST_FIELDS = 200_000  # of one answer; a page of a thousand runs has 30,000
+DEEPEST = 20  # fields inside one another, and places in lists; a client has 15 at most
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])|(?<=[A-Z])([A-Z])(?=[a-z])")
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
@@ -50,6 +55,10 @@ def schema() -> GraphQLSchema:
     return build_schema(text)
 
 
+class AbsentError(LookupError):
+    """What a field is asked for is not there, and the client understands that by 404 only."""
+
+
 def answer(request: Mapping[str, Any], query: object, *mutations: object) -> dict[str, Any]:
     """Return what GraphQL answers to a request: `data`, and `errors` where there are some.
 
@@ -60,33 +69,71 @@ def answer(request: Mapping[str, Any], query: object, *mutations: object) -> dic
         request: `query`, `variables` and `operationName`, as they were posted.
         query: the object that answers the fields of queries.
         *mutations: the objects that answer those of mutations, each some.
+
+    Raises:
+        AbsentError: what a field has raised.
     """
     text, variables = request.get("query"), request.get("variables")
     if not isinstance(text, str) or len(text) > LONGEST or not isinstance(variables or {}, Mapping):
         return {"data": None, "errors": [{"message": "This is no GraphQL request."}]}
     try:
-        document = _parsed(text)
+        document = _parsed(text) if len(text) <= LONGEST_KEPT else _parsed.__wrapped__(text)
+        unknown = _unknown_fields(document)
+        if unknown:
+            raise GraphQLError(f"This server does not serve {', '.join(unknown)}.")
+        return _executed(document, request, _Roots((query,), mutations))
     except RecursionError:
-        return {"data": None, "errors": [{"message": "The operation is nested too deeply."}]}
+        message = "The operation is nested too deeply."
+    except _TooMuchError as error:
+        message = str(error)
     except GraphQLError as error:
-        return {"data": None, "errors": [{"message": error.message}]}
-    unknown = _unknown_fields(document)
-    if unknown:
-        message = f"This server does not serve {', '.join(unknown)}."
-        return {"data": None, "errors": [{"message": message}]}
+        message = error.message
+    return {"data": None, "errors": [{"message": message}]}
+
+
+def _executed(document: DocumentNode, request: Mapping[str, Any], roots: _Roots) -> dict[str, Any]:
     result = execute(
         schema(),
         document,
-        _Roots((query,), mutations),
-        variable_values=dict(variables or {}),
+        roots,
+        variable_values=dict(request.get("variables") or {}),
         operation_name=request.get("operationName") or None,  # some clients send an empty one
         field_resolver=_resolve,
         type_resolver=lambda value, info, abstract: str(value.typename),
+        middleware=[_Budget()],
     )
+    for error in result.errors or ():  # type: ignore[union-attr]
+        if isinstance(error.original_error, AbsentError):
+            raise error.original_error
     reply: dict[str, Any] = {"data": _finite(result.data)}  # type: ignore[union-attr]
     if result.errors:  # type: ignore[union-attr]
         reply["errors"] = [_told(error) for error in result.errors]  # type: ignore[union-attr]
     return reply
+
+
+class _TooMuchError(BaseException):
+    """An operation asks for too much; an Exception would be the error of one field, and others follow."""
+
+
+class _Budget:
+    """Bounds the fields of one answer, those of introspection as well."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FIELDS
+
+    def resolve(
+        self,
+        answered: Callable[..., Any],
+        source: object,
+        info: GraphQLResolveInfo[Any],
+        **arguments: object,
+    ) -> Any:  # noqa: ANN401
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuchError(f"The operation asks for more than {MOST_FIELDS} fields.")
+        if len(info.path.as_list()) > DEEPEST:
+            raise RefusedError("What was asked for is nested too deeply.")
+        return answered(source, info, **arguments)
 
 
 def _unknown_fields(document: DocumentNode) -> list[str]:
@@ -94,13 +141,19 @@ def _unknown_fields(document: DocumentNode) -> list[str]:
 
     A client takes an answer without errors for one that holds what it asked for, and breaks if it does not.
     """
-    roots = schema().query_type, schema().mutation_type
-    known = {name for root in roots if root for name in root.fields} | {"__typename", "__schema", "__type"}
+    roots = {"query": schema().query_type, "mutation": schema().mutation_type}
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    fields = [
-        node for one in operations for node in one.selection_set.selections if isinstance(node, FieldNode)
-    ]
-    return sorted({field.name.value for field in fields} - known)
+    return sorted(
+        {name for one in operations for name in _names(one) - _fields(roots.get(one.operation.value))}
+    )
+
+
+def _names(operation: OperationDefinitionNode) -> set[str]:
+    return {node.name.value for node in operation.selection_set.selections if isinstance(node, FieldNode)}
+
+
+def _fields(root: GraphQLObjectType | None) -> set[str]:
+    return {*(root.fields if root else ()), "__typename", "__schema", "__type"}
 
 
 class _Roots:
@@ -137,16 +190,9 @@ def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> An
     value = source.get(info.field_name) if isinstance(source, Mapping) else getattr(source, name, None)
     if not callable(value):
         return value
-    return value(**{snake_case(key): _defined(given) for key, given in arguments.items()})
-
-
-def _defined(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return an argument without the fields whose variables were not sent."""
-    if isinstance(value, Mapping):
-        return {key: _defined(item) for key, item in value.items() if item is not Undefined}
-    if isinstance(value, list | tuple):
-        return [_defined(item) for item in value]
-    return None if value is Undefined else value
+    types = info.parent_type.fields[info.field_name].args
+    given = {name: taken(name, arguments.get(name), str(one.type)) for name, one in types.items()}
+    return value(**{snake_case(name): given[name] for name in types if name in arguments or name == INPUT})
 
 
 @functools.cache
@@ -158,7 +204,9 @@ def snake_case(name: str) -> str:
 def _told(error: GraphQLError) -> dict[str, Any]:
     cause = error.original_error
     message = error.message
-    if cause is not None and not isinstance(cause, RefusedError | UnsafeNameError | JadeError):
+    if isinstance(cause, RecursionError):
+        message = "What was asked for is nested too deeply."
+    elif cause is not None and not isinstance(cause, RefusedError | UnsafeNameError | JadeError):
         _log.error("A field could not be answered: %s", error, exc_info=cause)
         message = f"The server failed: {type(cause).__name__}."
     return {"message": message, "path": error.path}

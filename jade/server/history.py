@@ -8,10 +8,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jade.server.runs import HISTORY
+from jade.server.runs import HISTORY, MOST_STEPS, RefusedError
 
 DEFAULT_SAMPLES = 500
-_LAST = float(2**62)
 
 
 def between(
@@ -21,7 +20,7 @@ def between(
 
     Rows are left out evenly if there are more; the last one stays.
     """
-    bounds = (run, HISTORY, low or 0, _LAST if high is None else high)
+    bounds = (run, HISTORY, _number(low, 0.0), _number(high, float(MOST_STEPS)))
     where = "run = ? AND file = ? AND step >= ? AND step < ?"
     count = db.execute(f"SELECT COUNT(*) FROM lines WHERE {where}", bounds).fetchone()[0]
     stride = _stride(count, samples)
@@ -38,13 +37,27 @@ def sampled(db: sqlite3.Connection, run: int, spec: Mapping[str, Any]) -> list[d
         run: the run.
         spec: `keys`, `samples`, `minStep` and `maxStep`, which belongs to the range here.
     """
-    keys: Sequence[str] = spec.get("keys") or ()
-    high = spec.get("maxStep")
-    lines = between(db, run, spec.get("minStep"), None if high is None else high + 1, None)
+    keys, high = _spec_keys(spec), spec.get("maxStep")
+    lines = between(db, run, spec.get("minStep"), None if high is None else _number(high, 0.0) + 1, None)
     rows = [row for row in map(json.loads, lines) if all(key in row for key in keys)]
-    stride = _stride(len(rows), spec.get("samples") or DEFAULT_SAMPLES)
+    stride = _stride(len(rows), int(_number(spec.get("samples"), 0.0)) or DEFAULT_SAMPLES)
     chosen = rows[::-1][::stride][::-1]
     return [{key: row[key] for key in keys} if keys else row for row in chosen]
+
+
+def _spec_keys(spec: object) -> Sequence[str]:
+    keys = (spec.get("keys") or []) if isinstance(spec, Mapping) else None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise RefusedError(f"{str(spec)[:100]} does not say of which keys rows are wanted.")
+    return keys
+
+
+def _number(value: object, default: float) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_STEPS:
+        raise RefusedError(f"{str(value)[:100]!r} is no step, and no number of rows.")
+    return float(value)
 
 
 def keys(db: sqlite3.Connection, run: int) -> dict[str, Any]:

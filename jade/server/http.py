@@ -13,10 +13,12 @@ import hmac
 import ipaddress
 import json
 import logging
+import re
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -26,14 +28,15 @@ from starlette.routing import Route
 
 from jade.server import files, graphql, runs
 from jade.server.artifact_mutations import ArtifactMutation
-from jade.server.blobs import UnsafeNameError
+from jade.server.blobs import UnsafeNameError, Upload
 from jade.server.context import Context, Parts
 from jade.server.mutations import Mutation, UnknownAgentError
 from jade.server.queries import Query
 from jade.server.runs import RefusedError
+from jade.server.tokens import Right
 
 SHORTEST_KEY = 40  # the client itself refuses a shorter one
-_CHUNK = 1 << 20
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ class Limits:
     """
 
     request: int = 32 << 20
-    stream: int = 256 << 20
+    stream: int = 64 << 20  # a client sends 10 MiB, and a summary whole
     upload: int = 64 << 30
 
 
@@ -118,37 +121,40 @@ class _Doors:
 
     async def graphql(self, request: Request) -> Response:
         self._admit(request)
-        body = _object(await self._body(request, self._limits.request))
+        body = await self._body(request, self._limits.request)
         context = Context(self._parts, str(request.base_url).rstrip("/"))
+        return await run_in_threadpool(self._answer, body, context)
+
+    def _answer(self, body: bytes, context: Context) -> Response:
         try:
-            reply = await run_in_threadpool(
-                graphql.answer, body, Query(context), Mutation(context), ArtifactMutation(context)
+            reply = graphql.answer(
+                _object(body), Query(context), Mutation(context), ArtifactMutation(context)
             )
         except UnknownAgentError:
             raise RejectedError(404, "There is no such agent.") from None
-        return JSONResponse(reply)
+        # In ASCII: half a character, which a row may hold, has no place in UTF-8.
+        return Response(json.dumps(reply, allow_nan=False), media_type="application/json")
 
     async def file_stream(self, request: Request) -> Response:
         self._admit(request)
-        body = _object(await self._body(request, self._limits.stream))
+        body = await self._body(request, self._limits.stream)
         path = request.path_params
         is_to_stop = await run_in_threadpool(self._stream, path["entity"], path["project"], path["run"], body)
         return JSONResponse({"stopped": True} if is_to_stop else {})
 
-    def _stream(self, entity: str, project: str, name: str, body: dict[str, Any]) -> bool:
+    def _stream(self, entity: str, project: str, name: str, body: bytes) -> bool:
+        given = _object(body)
         with self._parts.store.write() as db:
             row = runs.find(db, entity, project, name)
             if row is None:
                 raise RejectedError(404, f"There is no run {name} in {entity}/{project}.")
             self._parts.heard.note("run", row["id"])
-            return runs.stream(db, row, body, self._parts.now())
+            return runs.stream(db, row, given, self._parts.now())
 
     async def put(self, request: Request) -> Response:
         right = self._parts.tokens.read(request.path_params["token"])
         if right is None or right.action != "put":
             raise RejectedError(403, "This address allows no upload.")
-        if int(request.headers.get("content-length") or 0) > self._limits.upload:
-            raise RejectedError(413, "The file is too big.")
         blobs = self._parts.blobs
         upload = await run_in_threadpool(blobs.begin)
         try:
@@ -160,14 +166,19 @@ class _Doors:
         except BaseException:
             blobs.abandon(upload)
             raise
+        await run_in_threadpool(self._enter, right, upload)
+        return Response()
+
+    def _enter(self, right: Right, upload: Upload) -> None:
+        # In one go: a request that is canceled meanwhile must not take away a blob that is entered.
+        blobs = self._parts.blobs
         try:
-            unneeded = await run_in_threadpool(files.enter, self._parts, right, upload)
+            unneeded = files.enter(self._parts, right, upload)
         except BaseException:
             blobs.delete(upload.name)
             raise
         if unneeded:
-            await run_in_threadpool(blobs.delete, unneeded)
-        return Response()
+            blobs.delete(unneeded)
 
     async def get(self, request: Request) -> Response:
         right = self._parts.tokens.read(request.path_params["token"])
@@ -182,11 +193,15 @@ class _Doors:
 
     def _file(self, blob: str | None) -> FileResponse:
         path = self._parts.blobs.path(blob) if blob else None
-        if path is None or not path.is_file():
+        try:
+            status = path.stat() if path else None
+        except FileNotFoundError:  # replaced just now
+            status = None
+        if path is None or status is None:
             raise RejectedError(404, "There is no such file.")
         # What a run uploaded is data: a browser is not to show it as a page of this server.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-        return FileResponse(path, media_type="application/octet-stream", headers=headers)
+        return FileResponse(path, media_type="application/octet-stream", headers=headers, stat_result=status)
 
     async def healthz(self, request: Request) -> Response:
         await run_in_threadpool(lambda: self._parts.store.read().execute("SELECT 1 FROM settings").fetchone())
@@ -209,16 +224,15 @@ class _Doors:
         if self._key is not None:
             if not hmac.compare_digest(given.encode(), self._key.encode()):
                 raise RejectedError(401, "This is not the API key of this server.")
-        elif not is_loopback(request.url.hostname or ""):
+        elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
 
     async def _body(self, request: Request, limit: int) -> bytes:
         """Return the whole body, unpacked."""
-        unpack = (
-            zlib.decompressobj(zlib.MAX_WBITS | 16)
-            if request.headers.get("content-encoding") == "gzip"
-            else None
-        )
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise RejectedError(415, "A body is plain or gzip.")
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
         parts, size = [], 0
         async for chunk in request.stream():
             try:
@@ -229,7 +243,17 @@ class _Doors:
             if size > limit:
                 raise RejectedError(413, f"A request may have {limit} bytes.")
             parts.append(data)
+        if unpack and (not unpack.eof or unpack.unused_data):
+            raise RejectedError(400, "The body is not one whole gzip.")
         return b"".join(parts)
+
+
+def _host(request: Request) -> str:
+    """Return the host that a request names; starlette takes the server's for one that it cannot read."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:
@@ -241,10 +265,21 @@ def is_loopback(host: str) -> bool:
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    text = body.decode(errors="replace")
     try:
-        value = json.loads(body)
+        value = json.loads(text)
+        # Halves of characters, which JSON can write, cannot be stored.
+        value = _whole(value) if _HALF.search(text) else value
     except (ValueError, RecursionError):
         raise RejectedError(400, "The body is not JSON.") from None
     if not isinstance(value, dict):
         raise RejectedError(400, "The body is no JSON object.")
     return value
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value

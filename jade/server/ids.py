@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+
+_NUMBER = re.compile(r"[0-9]{1,18}")  # what a row of SQLite can have
 
 
 def encode(kind: str, number: int) -> str:
@@ -17,4 +20,4 @@ def decode(kind: str, text: object) -> int | None:
         known, _, number = base64.b64decode(str(text), validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return None
-    return int(number) if known == kind and number.isdecimal() else None
+    return int(number) if known == kind and _NUMBER.fullmatch(number) else None

@@ -10,6 +10,7 @@ from typing import Any
 from jade.server import artifacts, ids, project_nodes, run_nodes, runs, sweep_nodes, sweeps
 from jade.server.blobs import checked_name
 from jade.server.context import Context
+from jade.server.graphql import AbsentError
 from jade.server.runs import RefusedError
 
 MOST_FILES = 10_000  # in one request
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 Input = Mapping[str, Any]
 
 
-class UnknownAgentError(LookupError):
+class UnknownAgentError(AbsentError):
     """An agent asks for work that this server does not know; the client takes its sweep for deleted."""
 
 
@@ -144,7 +145,7 @@ class Mutation:
     def enqueue_sweep_run(self, input: Input) -> dict[str, Any]:
         """Let an agent run a point that somebody else has chosen."""
         number = self._sweep_number(input.get("id"))
-        config = json.loads(input.get("config") or "{}")
+        config = self._chosen(input.get("config"))
         params = {
             key: item["value"] if isinstance(item, Mapping) and "value" in item else item
             for key, item in config.items()
@@ -152,6 +153,16 @@ class Mutation:
         with self._parts.store.write() as db:
             name = sweeps.enqueue(db, number, params)
         return {"id": name, "runQueueItemId": name}
+
+    @staticmethod
+    def _chosen(text: str | None) -> dict[str, Any]:
+        try:
+            config = json.loads(text or "{}")
+        except ValueError:
+            config = None
+        if not isinstance(config, dict):
+            raise RefusedError("The config of a run is the text of a JSON object.")
+        return config
 
     def _drop(self, blobs: list[str]) -> None:
         for blob in blobs:

@@ -21,12 +21,20 @@ HISTORY = "wandb-history.jsonl"
 EVENTS = "wandb-events.jsonl"
 SUMMARY = "wandb-summary.json"
 CONSOLE = "output.log"
-STREAMED = (HISTORY, EVENTS, CONSOLE)
+STATES = ("pending", "running", "finished", "failed", "crashed", "killed", "preempting", "preempted")
 LIVE = ("running", "preempting")
+# Lines of one file: their count is an Int of GraphQL.
+MOST_LINES = 2**31 - 1
+MOST_STEPS = 2**62
+# Levels of a row, a summary or a config: what is taken here is read again where Python's stack is fuller.
+DEEPEST = 100
 # wandb says something every 30 seconds; a laptop may sleep, a network may fail for a while.
 SILENT_SECONDS = 300.0
 _ALPHABET = string.ascii_lowercase + string.digits
-_NAME = re.compile(r"[^/\\\x00-\x1f]{1,128}")
+_NAME = re.compile(r"[^/\\\x00-\x1f\ud800-\udfff]{1,128}")
+_LARGEST = 10**300  # no float reaches much further
+_EXIT_CODES = range(-(2**31), 2**31)  # an Int of GraphQL
+_EMPTY: Mapping[str, Any] = {"offset": 0, "content": []}
 _OWN = {  # field of the mutation: column
     "displayName": "display_name",
     "notes": "notes",
@@ -60,11 +68,12 @@ def checked(value: object, what: str) -> str:
 
 def project(db: sqlite3.Connection, entity: str, name: str, now: float) -> int:
     """Return the id of a project, which is made if there is none."""
-    row = db.execute("SELECT id FROM projects WHERE entity = ? AND name = ?", (entity, name)).fetchone()
+    names = checked(entity, "an entity"), checked(name, "a project")
+    row = db.execute("SELECT id FROM projects WHERE entity = ? AND name = ?", names).fetchone()
     if row:
         return int(row["id"])
-    values = (checked(entity, "an entity"), checked(name, "a project"), now)
-    return _inserted(db.execute("INSERT INTO projects (entity, name, created_at) VALUES (?, ?, ?)", values))
+    cursor = db.execute("INSERT INTO projects (entity, name, created_at) VALUES (?, ?, ?)", (*names, now))
+    return _inserted(cursor)
 
 
 def find(db: sqlite3.Connection, entity: str, project_name: str, name: str) -> sqlite3.Row | None:
@@ -150,16 +159,17 @@ def _change(db: sqlite3.Connection, row: sqlite3.Row, given: Mapping[str, Any], 
     }
     for column in ("config", "summary"):
         if column in changes:
-            changes[column] = _json_object(changes[column], column)
+            _object(changes[column], f"The {column} of a run")
     if given.get("tags") is not None:
-        changes["tags"] = json.dumps([str(tag) for tag in given["tags"]])
+        changes["tags"] = json.dumps(_tags(given["tags"]))
     if given.get("state"):
-        changes["state"] = str(given["state"]).lower()
+        changes["state"] = _state(given["state"])
     if given.get("sweep"):
         sweep = db.execute(
-            "SELECT id FROM sweeps WHERE name = ? AND project = ?", (given["sweep"], row["project"])
+            "SELECT id FROM sweeps WHERE name = ? AND project = ?", (str(given["sweep"]), row["project"])
         ).fetchone()
-        changes["sweep"] = sweep and sweep["id"]
+        # A sweep of another server, or of another project, is none of the run's.
+        changes |= {"sweep": sweep["id"]} if sweep else {}
     if given.get("host"):
         changes["heartbeat_at"] = now
     if not changes:
@@ -168,14 +178,39 @@ def _change(db: sqlite3.Connection, row: sqlite3.Row, given: Mapping[str, Any], 
     db.execute(f"UPDATE runs SET {names} WHERE id = ?", (*changes.values(), row["id"]))
 
 
-def _json_object(text: str, what: str) -> str:
+def _tags(given: object) -> list[str]:
+    if not isinstance(given, list):
+        raise RefusedError(f"The tags of a run are a list, not {str(given)[:100]!r}.")
+    return [str(tag) for tag in given]
+
+
+def _state(given: object) -> str:
+    state = str(given).lower()
+    if state not in STATES:
+        raise RefusedError(f"{state[:100]!r} is no state of a run, which are {', '.join(STATES)}.")
+    return state
+
+
+def _object(text: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise RefusedError(f"The {what} of a run is a JSON object, not {text[:100]!r}.")
-    return text
+        raise RefusedError(f"{what} is a JSON object, not {text[:100]!r}.")
+    if text.count("{") + text.count("[") > DEEPEST and _is_deep(value):
+        raise RefusedError(f"{what} has more than {DEEPEST} levels.")
+    return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        ]
+        level = [item for items in inner for item in items]
+    return bool(level)
 
 
 def stream(db: sqlite3.Connection, row: sqlite3.Row, body: Mapping[str, Any], now: float) -> bool:
@@ -203,16 +238,13 @@ def stream(db: sqlite3.Connection, row: sqlite3.Row, body: Mapping[str, Any], no
     return row["stop_asked_at"] is not None
 
 
-def _take(db: sqlite3.Connection, run: int, file: str, block: Mapping[str, Any]) -> None:
-    lines, offset = block.get("content") or [], block.get("offset") or 0
-    if not (isinstance(offset, int) and offset >= 0 and all(isinstance(line, str) for line in lines)):
-        raise RefusedError(f"What is streamed of {file} is no list of lines.")
+def _take(db: sqlite3.Connection, run: int, file: str, block: object) -> None:
+    offset, lines = _block(file, block)
     if file == SUMMARY:
         if lines:
-            db.execute("UPDATE runs SET summary = ? WHERE id = ?", (_json_object(lines[-1], file), run))
+            _object(lines[-1], file)
+            db.execute("UPDATE runs SET summary = ? WHERE id = ?", (lines[-1], run))
         return
-    if file not in STREAMED:
-        raise RefusedError(f"{file} is not streamed.")
     db.executemany(
         "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)",
         (
@@ -222,16 +254,28 @@ def _take(db: sqlite3.Connection, run: int, file: str, block: Mapping[str, Any])
     )
 
 
+def _block(file: str, block: object) -> tuple[int, list[str]]:
+    """Return the number of the first line that is streamed of a file, and the lines."""
+    if not isinstance(block, Mapping):
+        raise RefusedError(f"What is streamed of {file} is no object.")
+    offset, lines = (default if block.get(key) is None else block[key] for key, default in _EMPTY.items())
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise RefusedError(f"What is streamed of {file} is no list of lines.")
+    if type(offset) is not int or not 0 <= offset <= MOST_LINES - len(lines):
+        raise RefusedError(f"{str(offset)[:100]!r} is no number of a line of {file}.")
+    return offset, lines
+
+
 def _step(line: str) -> float | None:
-    try:
-        step = json.loads(line).get("_step")
-    except (ValueError, AttributeError):
+    """Return the step of a row, if it has one that rows can be asked for by."""
+    step = _object(line, f"A row of {HISTORY}").get("_step")
+    if isinstance(step, bool) or not isinstance(step, int | float) or not abs(step) < MOST_STEPS:
         return None
-    return step if isinstance(step, int | float) and not isinstance(step, bool) else None
+    return float(step)
 
 
 def _complete(db: sqlite3.Connection, row: sqlite3.Row, code: object, preempting: bool, now: float) -> None:
-    exit_code = code if isinstance(code, int) else 1
+    exit_code = code if isinstance(code, int) and code in _EXIT_CODES else 1
     state = "failed"
     if exit_code == 0:
         state = "finished"
@@ -291,6 +335,7 @@ def put_file(
         uploaded: name, size and MD5 sum of the blob.
         now: seconds since the epoch.
     """
+    checked_name(name)
     if by_id(db, run) is None:
         raise RefusedError("The run of this file is deleted.")
     old = db.execute("SELECT blob FROM files WHERE run = ? AND name = ?", (run, name)).fetchone()
@@ -305,14 +350,13 @@ def put_file(
 
 def files(db: sqlite3.Connection, run: int, names: Sequence[str], pattern: str | None) -> list[sqlite3.Row]:
     """Return the files of a run: some by name, those that match a LIKE pattern of SQL, or all."""
-    where, values = "run = ?", [run]
+    query, values = "SELECT * FROM files WHERE run = ?", [run, *([json.dumps(names)] if names else [])]
     if names:
-        where += f" AND name IN ({', '.join('?' * len(names))})"
-    query, more = f"SELECT * FROM files WHERE {where}", list(names)
+        query += " AND name IN (SELECT value FROM json_each(?))"
     if pattern:
         query += " AND name LIKE ? ESCAPE '\\'"
-        more.append(pattern)
-    return db.execute(f"{query} ORDER BY name", (*values, *more)).fetchall()
+        values.append(pattern)
+    return db.execute(f"{query} ORDER BY name", values).fetchall()
 
 
 def delete(db: sqlite3.Connection, run: int) -> list[str]:
@@ -333,8 +377,8 @@ def values_of(config: str) -> dict[str, Any]:
 
 def number_or_none(value: object) -> float | None:
     """Return a number as W&B streams it: NaN and infinity may have become text."""
-    if isinstance(value, bool):
-        return float(value)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return math.inf if value > 0 else -math.inf
     if isinstance(value, int | float):
         return float(value)
     texts: Mapping[object, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

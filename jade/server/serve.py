@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 
-from jade.errors import ConfigError
-from jade.server import drafts, files
+from jade.errors import ConfigError, raise_all
+from jade.server import drafts, files, runs
 from jade.server.blobs import Blobs
 from jade.server.context import Parts
 from jade.server.dispatcher import Dispatcher, Heard, Patience
 from jade.server.http import SHORTEST_KEY, app, is_loopback
+from jade.server.runs import RefusedError
 from jade.server.store import Store
 from jade.server.tokens import SECONDS, Tokens
 
@@ -49,12 +51,16 @@ class Settings:
 
 
 def parts_of(settings: Settings) -> Parts:
-    """Return the parts of a server, its data opened and cleared of what a killed one has left."""
-    store = Store(settings.data)
+    """Return the parts of a server, its data opened and cleared of what a killed one has left.
+
+    Raises:
+        ConfigError: if the folder cannot be used.
+    """
+    blobs, store = _blobs(settings.data), Store(settings.data)
     heard = Heard()
     parts = Parts(
         store=store,
-        blobs=Blobs(settings.data / "files"),
+        blobs=blobs,
         tokens=Tokens(store.secret(), time.time),
         dispatcher=Dispatcher(store, heard, time.time, settings.patience),
         heard=heard,
@@ -68,6 +74,13 @@ def parts_of(settings: Settings) -> Parts:
     return parts
 
 
+def _blobs(data: Path) -> Blobs:
+    try:
+        return Blobs(data / "files")
+    except OSError as error:
+        raise ConfigError(f"{data} cannot hold the server's files: {error}.", where="--data") from error
+
+
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Answer requests until SIGINT or SIGTERM.
 
@@ -79,23 +92,19 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         ConfigError: if the folder or the address cannot be used, or the address needs a key.
     """
     check(settings)
-    bound = _bound(settings)
-    parts = parts_of(settings)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{bound.getsockname()[1]}"
-    config = uvicorn.Config(
-        app(parts, settings.api_key),
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=_END_SECONDS,
-    )
-    server = _Server(config, lambda: on_ready(address))
-    try:
-        server.run(sockets=[bound])
-    finally:
-        bound.close()
-        parts.store.close()
+    with closing(bound_to(settings)) as bound:
+        parts = parts_of(settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"http://{host}:{bound.getsockname()[1]}"
+        config = uvicorn.Config(
+            app(parts, settings.api_key),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_END_SECONDS,
+        )
+        with closing(parts.store):
+            _Server(config, lambda: on_ready(address)).run(sockets=[bound])
 
 
 class _Server(uvicorn.Server):
@@ -120,36 +129,75 @@ class _Server(uvicorn.Server):
 
 
 def check(settings: Settings) -> None:
-    """Refuse settings under which anybody could use the server.
+    """Refuse settings under which anybody could use the server, or nobody.
 
     Raises:
-        ConfigError: if there is no key on an address that others reach, or the key is too short.
+        ConfigError: if there is no key on an address that others reach, or something given is out of range.
     """
+    faults = []
     if settings.api_key is None and not is_loopback(settings.host):
-        raise ConfigError(
-            f"{settings.host} can be reached from other machines: a server there needs an API key.",
-            where="--host",
-            hint="--api-key KEY, or the variable JADE_SERVER_KEY, with 40 characters or more;"
-            ' python -c "import secrets; print(secrets.token_hex(20))" makes one',
+        faults.append(
+            ConfigError(
+                f"{settings.host} can be reached from other machines: a server there needs an API key.",
+                where="--host",
+                hint="--api-key KEY, or the variable JADE_SERVER_KEY, with 40 characters or more;"
+                ' python -c "import secrets; print(secrets.token_hex(20))" makes one',
+            )
         )
     if settings.api_key is not None and len(settings.api_key) < SHORTEST_KEY:
-        raise ConfigError(
-            f"An API key has {SHORTEST_KEY} characters or more, as the client wants it;"
-            f" this one has {len(settings.api_key)}.",
-            where="--api-key",
+        faults.append(
+            ConfigError(
+                f"An API key has {SHORTEST_KEY} characters or more, as the client wants it;"
+                f" this one has {len(settings.api_key)}.",
+                where="--api-key",
+            )
         )
+    raise_all([*faults, *_out_of_range(settings)])
 
 
-def _bound(settings: Settings) -> socket.socket:
+def _out_of_range(settings: Settings) -> list[ConfigError]:
+    patience, faults = settings.patience, []
+    if not 0 < patience.grace < math.inf:
+        faults.append(ConfigError(f"{patience.grace} is no number of seconds to wait.", where="--grace"))
+    if patience.retries < 0:
+        faults.append(ConfigError(f"Nothing can be tried {patience.retries} times.", where="--retry"))
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        bound = socket.socket(family)
+        runs.checked(settings.entity, "an entity")
+    except RefusedError as error:
+        faults.append(ConfigError(str(error), where="--entity"))
+    return faults
+
+
+def bound_to(settings: Settings) -> socket.socket:
+    """Return a socket at the server's address.
+
+    Raises:
+        ConfigError: if the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # asyncio sends small answers at once on sockets that say that they are TCP: else each waits for 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
+        bound.close()
+        where, hint = "--host", None
+        if _is_address(settings.host, family):
+            where, hint = "--port", "--port 0 takes a free one."
         raise ConfigError(
-            f"{settings.host}:{settings.port} cannot be used: {error.strerror}.",
-            where="--port",
-            hint="--port 0 takes a free one.",
+            f"{settings.host}:{settings.port} cannot be used: {getattr(error, 'strerror', None) or error}.",
+            where=where,
+            hint=hint,
         ) from error
     return bound
+
+
+def _is_address(host: str, family: socket.AddressFamily) -> bool:
+    """Say whether this machine has an address, so that it is the port which cannot be used."""
+    with socket.socket(family) as tried:
+        try:
+            tried.bind((host, 0))
+        except (OSError, UnicodeError):
+            return False
+    return True

@@ -6,16 +6,20 @@ said by the files that use them: `runs`, `sweeps`, `artifacts`.
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from jade.errors import ConfigError
 
 FILE = "server.sqlite"
+LOCK = "server.lock"
 VERSION = 1
 WAIT_SECONDS = 30.0
 _SCHEMA = """
@@ -170,44 +174,61 @@ CREATE INDEX artifacts_of_run ON artifact_runs (run);
 """
 
 
+class _Held:
+    """A connection that is closed with the thread that reads by it, which may end long before the server."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Store:
-    """The state of one server, in the folder it is given.
+    """The state of one server, in the folder it is given, which no other server may use meanwhile.
 
     Raises:
-        ConfigError: if the folder cannot be used, or was written by another version.
+        ConfigError: if the folder cannot be used, is in use, or was written by another version.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the one who writes
+        self._opening = threading.Lock()
         self._readers = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._held: weakref.WeakSet[_Held] = weakref.WeakSet()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer = self._connect()
+            self._owned = _owned(folder)
+            self._own = self._connect()
+            self._writer = self._own.connection
             version = self._writer.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._writer.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         except (OSError, sqlite3.Error) as error:
+            self.close()
             raise ConfigError(f"{folder} cannot hold the server's data: {error}.", where="--data") from error
         if version not in (0, VERSION):
+            self.close()
             raise ConfigError(
                 f"{self.path} was written by another version of the server ({version}, not {VERSION}).",
                 where="--data",
                 hint="Name another folder.",
             )
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> _Held:
         connection = sqlite3.connect(
             self.path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
+        held = _Held(connection)
+        with self._opening:
+            self._held.add(held)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         # What was acknowledged survives the end of the process at any moment, and of the machine.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        self._opened.append(connection)
-        return connection
+        return held
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -219,19 +240,23 @@ class Store:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                self._undo()
                 raise
-            self._writer.execute("COMMIT")
+
+    def _undo(self) -> None:
+        # A full disk may have undone it already; one that stays open would swallow those that follow.
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
 
     def read(self) -> sqlite3.Connection:
         """Return a connection of this thread that sees what was written last."""
-        found: sqlite3.Connection | None = getattr(self._readers, "connection", None)
-        if found is None:
-            with self._lock:
-                found = self._readers.connection = self._connect()
-            found.execute("PRAGMA query_only = ON")
-        return found
+        held: _Held | None = getattr(self._readers, "held", None)
+        if held is None:
+            held = self._readers.held = self._connect()
+            held.connection.execute("PRAGMA query_only = ON")
+        return held.connection
 
     def secret(self) -> bytes:
         """Return what the tokens of this server are signed with; made once, kept with the data."""
@@ -242,6 +267,28 @@ class Store:
 
     def close(self) -> None:
         """Close the file; nothing may be asked of the store afterwards."""
-        with self._lock:
-            for connection in self._opened:
-                connection.close()
+        with self._lock, self._opening:
+            held = list(self._held)
+        for one in held:
+            one.connection.close()
+        owned: IO[str] | None = getattr(self, "_owned", None)  # none if it was refused
+        if owned is not None:
+            owned.close()
+
+
+def _owned(folder: Path) -> IO[str]:
+    """Return an open file that says that this process uses the folder, whatever way it ends."""
+    file = (folder / LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ConfigError(
+            f"{folder} is used by another server.",
+            where="--data",
+            hint="End that one, or name another folder.",
+        ) from None
+    except OSError:
+        file.close()
+        raise
+    return file

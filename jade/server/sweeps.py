@@ -16,6 +16,7 @@ from jade.server import runs, search
 from jade.server.filters import MISSING, Subject, inside, matches
 from jade.server.runs import RefusedError
 
+LONGEST = 200_000
 STATES = ("PENDING", "RUNNING", "PAUSED", "FINISHED", "CANCELED")
 
 
@@ -50,9 +51,11 @@ def create(db: sqlite3.Connection, given: Mapping[str, Any], entity: str, seed: 
 
 
 def _config(text: object) -> dict[str, Any]:
+    if not isinstance(text, str) or len(text) > LONGEST:
+        raise RefusedError(f"A sweep's file is a text of up to {LONGEST} characters.")
     try:
-        config = yaml.safe_load(text) if isinstance(text, str) else None
-    except yaml.YAMLError as error:
+        config = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise RefusedError(f"The sweep's file is not YAML: {error}") from None
     if not isinstance(config, dict):
         raise RefusedError("A sweep's file is a mapping with method and parameters.")

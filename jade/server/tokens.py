@@ -49,7 +49,9 @@ class Tokens:
     def make(self, right: Right) -> str:
         """Return a token for `right`, which holds for seven days."""
         expires = int(self._now() + SECONDS)
-        payload = json.dumps([right.action, right.kind, right.owner, right.name, expires]).encode()
+        fields = [right.action, right.kind, right.owner, right.name, expires]
+        # An address may have some thousand characters: no escapes of six for a letter that is not ASCII.
+        payload = json.dumps(fields, ensure_ascii=False).encode()
         return _text(self._signature(payload) + payload)
 
     def read(self, token: str) -> Right | None:

@@ -26,9 +26,13 @@ class World:
         self.dispatcher = Dispatcher(
             self.store, self.heard, lambda: self.time, Patience(grace=60, **patience)
         )
-        with self.store.write() as db:
-            given = {"config": yaml.safe_dump(config), "projectName": "p"}
-            self.sweep = sweeps.create(db, given, "local", seed, self.time)
+        try:
+            with self.store.write() as db:
+                given = {"config": yaml.safe_dump(config), "projectName": "p"}
+                self.sweep = sweeps.create(db, given, "local", seed, self.time)
+        except BaseException:
+            self.store.close()
+            raise
 
     def agent(self):
         with self.store.write() as db:

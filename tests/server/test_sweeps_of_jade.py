@@ -28,6 +28,7 @@ def project(client, tmp_path):
     """The client in the small project, its runs' folders apart."""
     client.folder = torture.PROJECT
     client._environ["EXPERIMENTS_ROOT"] = str(tmp_path / "experiments")
+    client._environ["WANDB_DIR"] = str(tmp_path)  # not into the project, which is a part of the repository
     return client
 
 
@@ -207,6 +208,7 @@ def test_a_shipped_sweep_runs_trials_and_logs_its_metric(client, tmp_path, path,
         pytest.skip("MNIST is not there.")
     client.folder = REPOSITORY
     client._environ["EXPERIMENTS_ROOT"] = str(tmp_path / "experiments")
+    client._environ["WANDB_DIR"] = str(tmp_path)
     if needs_mnist:
         client._environ["DATA_ROOT"] = str(request.getfixturevalue("mnist"))
     short = [word if not word.startswith("--epochs") else "--epochs=1" for word in config["command"]]

@@ -160,14 +160,14 @@ def test_hyperband_stops_the_worst_and_keeps_what_they_logged(client, write):
         )
     )
 
-    client.agent_to_end(sweep, STEPS="40", STEP_SECONDS="0.1")
+    client.agent_to_end(sweep, STEPS="300", STEP_SECONDS="0.1", SLOW_FROM_X="5")
 
     state, runs = trials(client, sweep)
     ended = {run[2]["x"]: (run[1], run[3]) for run in runs}
     assert state == "FINISHED"
-    assert ended[0.3] == ("finished", 40)
+    assert ended[0.3] == ("finished", 300)
     assert ended[5.0][0] == "killed"
-    assert 3 <= ended[5.0][1] < 40
+    assert 3 <= ended[5.0][1] < 300
 
 
 def test_a_faulty_sweep_is_refused_with_all_its_faults(client, write):

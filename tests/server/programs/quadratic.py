@@ -13,4 +13,5 @@ with wandb.init() as run:
     x, y = run.config.get("x", 0.0), run.config.get("y", 0.0)
     for step in range(int(os.environ.get("STEPS", "3"))):
         run.log({"loss": (x - 0.3) ** 2 + y + 1 / (step + 1)})
-        time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
+        if x >= float(os.environ.get("SLOW_FROM_X", "-inf")):
+            time.sleep(float(os.environ.get("STEP_SECONDS", "0")))
