@@ -184,6 +184,13 @@ class Dispatcher:
                 continue
             if run is not None and run["state"] in (*runs.LIVE, "pending"):
                 run = _died(db, run)
+            if run is None and not mine_and_gone:
+                # Its agent vanished before the run could begin, which says nothing of the trial.
+                taken_back = (
+                    "UPDATE trials SET status = 'waiting', agent = NULL, tries = tries - 1 WHERE id = ?"
+                )
+                db.execute(taken_back, (trial["id"],))
+                continue
             self._settle(db, sweep, trial, run, retries)
 
     def _is_lost(self, trial: sqlite3.Row, run: sqlite3.Row | None) -> bool:

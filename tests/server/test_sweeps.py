@@ -243,6 +243,14 @@ def test_a_trial_is_given_to_another_agent_only_when_nothing_is_heard_of_its_own
     assert late == [{**first, "type": "resume"}]
 
 
+def test_agents_that_vanish_before_their_trial_begins_do_not_lose_it(world):
+    here = world({**GRID, "run_cap": 1})
+    first = here.beat(here.agent())[0]
+    for _ in range(2 * MOST_TRIES):
+        here.time += 100
+        assert here.beat(here.agent()) == [first]
+
+
 def test_a_server_that_was_away_takes_nobody_for_lost_at_its_return(world, tmp_path):
     here = world({**GRID, "run_cap": 1})
     lost, other = here.agent(), here.agent()
