@@ -195,7 +195,8 @@ class Dispatcher:
 
     def _is_lost(self, trial: sqlite3.Row, run: sqlite3.Row | None) -> bool:
         """Say whether nothing is heard any more of a trial's agent, nor of its run, which may outlive it."""
-        if run is not None and run["state"] == "preempted" and run["exit_code"] is not None:
+        code = run["exit_code"] if run is not None else None
+        if run is not None and code is not None and (run["state"] == "preempted" or _was_interrupted(code)):
             return True  # it said so itself, as the last thing it did
         silent = self._heard.age("agent", trial["agent"])
         if run is not None and run["exit_code"] is None:

@@ -9,7 +9,8 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,30 @@ class WandbStore:
     def _files(self, path: str) -> dict[str, Any]:
         if self._api is None:
             self._api = wandb.Api()
-        found = {file.name: file for file in self._api.run(path).files()}
+        with _kept_tidy():
+            found = {file.name: file for file in self._api.run(path).files()}
         wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
         # A name is a path below the run's folder; one that leaves it is nobody's.
         return {
             name: found[name] for name in wanted if ".." not in Path(name).parts and not name.startswith("/")
         }
+
+
+@contextlib.contextmanager
+def _kept_tidy() -> Iterator[None]:
+    """Let the client make the folder that it makes for each run it is asked for where it is deleted again.
+
+    Within a sweep it would be in the project's folder, for its agent sets WANDB_DIR to that.
+    """
+    before = os.environ.get("WANDB_DIR")
+    with tempfile.TemporaryDirectory() as aside:
+        os.environ["WANDB_DIR"] = aside
+        try:
+            yield
+        finally:
+            del os.environ["WANDB_DIR"]
+            if before is not None:
+                os.environ["WANDB_DIR"] = before
 
 
 def _is_numbered(name: str) -> bool:

@@ -213,6 +213,16 @@ def test_a_trial_that_was_killed_or_interrupted_goes_on_as_the_same_run_some_tim
     assert here.state(first["run_id"]) == ("failed" if code else "crashed")
 
 
+@pytest.mark.parametrize("code", [130, 143, 255])
+def test_a_trial_that_was_interrupted_with_its_agent_waits_for_nothing(world, code):
+    here = world()
+    first = here.beat(here.agent())[0]
+    here.begin(first["run_id"])
+    here.end(first["run_id"], code)
+
+    assert here.beat(here.agent())[0] == {**first, "type": "resume"}
+
+
 def test_a_trial_that_said_nothing_is_given_once_more_and_then_entered_as_failed(world):
     here = world()
     agent = here.agent()

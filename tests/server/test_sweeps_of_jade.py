@@ -107,6 +107,16 @@ def assert_same_run(client, sweep, whole):
     assert torture.differences(whole, folder) == []
 
 
+def test_a_trial_leaves_no_folder_of_its_entity_where_its_agent_was_started(project, write, tmp_path):
+    (tmp_path / "here").mkdir()
+    project._environ["WANDB_DIR"] = str(tmp_path / "here")
+
+    project.agent_to_end(project.sweep(write(command=["--epochs=1"])))
+
+    assert len(folders(project)) == 1
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["wandb"]
+
+
 def test_a_trial_killed_without_a_word_goes_on_as_the_same_run_bit_by_bit(project, write, whole):
     sweep = project.sweep(write())
     agent = project.agent(sweep)
