@@ -245,7 +245,7 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
 def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
     monkeypatch.chdir(tutorial)
     files = tutorial_files()
-    assert len(files) == 10
+    assert len(files) == 11
 
     accepted = composed(
         ["--model_conf=configurations/models/vae.yml", "--data_conf=configurations/data/mnist.yml",
