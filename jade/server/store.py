@@ -20,7 +20,7 @@ from jade.errors import ConfigError
 
 FILE = "server.sqlite"
 LOCK = "server.lock"
-VERSION = 1
+VERSION = 2  # of the schema: a folder of another one is refused
 WAIT_SECONDS = 30.0
 _SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -1,10 +1,12 @@
 """The store: what is acknowledged is on disk, what fails leaves nothing, and one server owns the folder."""
 
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +15,23 @@ import pytest
 from jade.errors import ConfigError
 from jade.server.store import FILE, VERSION, Store
 
+# A folder that an earlier server has written must be told from those of this one.
+SUMS = {2: 791060006}
+
 
 @pytest.fixture
 def store(tmp_path):
     with closing(Store(tmp_path / "data")) as found:
         yield found
+
+
+def test_another_schema_has_another_version(store):
+    tables = (
+        store.read().execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name").fetchall()
+    )
+    schema = "".join("".join(re.sub("--.*", "", row["sql"]).split()) for row in tables)
+
+    assert SUMS[VERSION] == zlib.crc32(schema.encode()), "Raise VERSION, and write the sum down beside it."
 
 
 def put(db, name, value="x"):
