@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from jade import scalars
 from jade.errors import ConfigError, JadeError, raise_all
 from jade.quantiles import Distribution, text_of
 from jade.scalars import kind_of
@@ -270,14 +271,7 @@ class _Reader:
 
 
 def _as_number(text: str) -> str | None:
-    """Return what to write for a number that YAML 1.1, which W&B reads sweeps with, takes for text."""
-    try:
-        float(text)
-    except ValueError:
+    number = scalars.typed(text.strip())
+    if isinstance(number, bool) or not isinstance(number, int | float):
         return None
-    mantissa, e, power = text.strip().lower().partition("e")
-    if not e:
-        return f"Write {text.strip()} without quotes."
-    dot = mantissa if "." in mantissa else f"{mantissa}.0"
-    signed = power if power[0] in "+-" else f"+{power}"
-    return f"W&B reads sweeps as YAML 1.1, which takes {text} for text. Write {dot}e{signed}"
+    return scalars.text_of_a_number(text.strip()) or f"Write {number!r} without quotes."

@@ -207,9 +207,10 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
 def joined(arguments: Sequence[str]) -> list[str]:
     """Return a command line with each flag, and each override, as one word with its value."""
     line = command_line.split(arguments, _TAKES_VALUE)
-    values = {**line.overrides}
+    values: dict[str, Any] = {}
     for _, found in line.params:
-        values = {**params.flatten(found), **values}
+        values |= params.flatten(found)
+    values |= line.overrides  # the later one weighs more
     return [*line.flags, *(f"{key}={scalars.dump(value, flow=True)}" for key, value in values.items())]
 
 

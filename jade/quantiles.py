@@ -105,8 +105,7 @@ class Distribution:
     def index(self, value: Any) -> int | None:  # noqa: ANN401 - a listed value may be anything
         """Return where `value` stands in the grid; None if it does not. 1, 1.0 and true are three values."""
         if self.shape == "listed":
-            texts = list(self._unlike)
-            return texts.index(text_of(value)) if text_of(value) in self._unlike else None
+            return self._indices.get(text_of(value))
         multiples = self.multiples()
         if multiples is None or isinstance(value, bool) or not isinstance(value, int | float):
             return None
@@ -165,6 +164,10 @@ class Distribution:
         for value in self.values:
             unlike.setdefault(text_of(value), value)
         return unlike
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {text: index for index, text in enumerate(self._unlike)}
 
 
 class Points(Sequence[Any]):

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jade import agent, config, params, scalars, snapshot
 from jade.config import Config
-from jade.errors import CheckpointError, nearest
+from jade.errors import CheckpointError, ConfigError, nearest
 from jade.options import Options
 
 CONFIG = "config.yml"
@@ -134,9 +135,7 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
         going_on = config.override(going_on, {key: value}, origin)
     going_on = config.override_all(going_on, options.params, options.overrides)
     if composed is not None:
-        # What the sweep chose is no difference: the files cannot have it.
-        chosen = params.flatten(agent.handed(options.environ))
-        differing = _differing(going_on, composed, except_for=chosen)
+        differing = _differing(going_on, composed, agent.handed(options.environ))
         if differing:
             _log.warning(
                 "The run %s goes on with its own configuration, from which the files differ now:\n%s",
@@ -146,10 +145,11 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
     return going_on
 
 
-def _differing(own: Config, other: Config, except_for: Iterable[str]) -> list[str]:
+def _differing(own: Config, other: Config, trial: Mapping[str, Any]) -> list[str]:
     ours, theirs = own.flat, other.flat
-    keys = sorted({*ours, *theirs}.difference(except_for))
-    shown = {key: (_shown(ours, key), _shown(theirs, key)) for key in keys}
+    with suppress(ConfigError):  # a sweep's params count as said, if the files still know them
+        theirs = params.accept(theirs, trial, "sweep")
+    shown = {key: (_shown(ours, key), _shown(theirs, key)) for key in sorted({*ours, *theirs})}
     return [f"  {key}: {old} (now {new})" for key, (old, new) in shown.items() if old != new]
 
 

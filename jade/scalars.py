@@ -65,6 +65,29 @@ def typed(text: str) -> Any:  # noqa: ANN401 - a YAML scalar may be anything
     return text
 
 
+def by_yaml_1_1(text: str) -> Any:  # noqa: ANN401 - any YAML value
+    """Return the value that YAML 1.1, by which W&B reads a sweep's file, takes a scalar for."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
+def text_of_a_number(value: object) -> str | None:
+    """Return what to write for a number that YAML 1.1 takes for text, such as `1e-3`; None if it is none."""
+    meant = typed(value) if isinstance(value, str) else None
+    if isinstance(meant, bool) or not isinstance(meant, int | float):
+        return None
+    if not isinstance(by_yaml_1_1(str(value)), str):
+        return None  # W&B would have taken it for a number, so it was quoted
+    mantissa, exponent, power = str(value).lower().partition("e")
+    if not exponent:
+        return f"W&B reads {value} as text. Write {meant!r}"
+    dot = mantissa if "." in mantissa else f"{mantissa}.0"
+    signed = power if power[0] in "+-" else f"+{power}"
+    return f"W&B reads {value} as text. Write {dot}e{signed}"
+
+
 def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
     """Return the value of a short YAML text, as it stands behind `key=` on a command line.
 

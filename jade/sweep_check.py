@@ -21,7 +21,6 @@ from jade.options import is_option
 from jade.plugins import Plugins
 from jade.sweep_file import Sweep
 from jade.sweep_program import indented
-from jade.sweep_yaml import text_of_a_number
 
 # Somewhere within a range, where a number that may be broken is broken.
 _INSIDE = 0.381966
@@ -139,7 +138,7 @@ class _Check:
     def _value(self, name: str, value: object, place: str) -> None:
         default = self._flat.get(name, "")
         items = value if isinstance(value, list) and not _holds_text(default) else [value]
-        hint = next((hint for item in items if (hint := text_of_a_number(item))), None)
+        hint = next((hint for item in items if (hint := scalars.text_of_a_number(item))), None)
         if hint and not isinstance(default, str):
             self._fault(f"{name} gets {value!r}; {_expected(default)}.", place, hint=hint)
             return

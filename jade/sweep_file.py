@@ -1,7 +1,7 @@
 """The form of a W&B sweep file: from YAML, or from a mapping, to a `Sweep`, all faults at once.
 
-A server hands in the mapping that it got, `sweep check` a file. What one parameter may say is said in
-`distributions`; whether a sweep fits a program, `sweep_check` finds out.
+`sweep check` hands in a file, `sweep new` the mapping that it is about to write. What one parameter may say
+is said in `distributions`; whether a sweep fits a program, `sweep_check` finds out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from jade import distributions, scalars, sweep_command, sweep_yaml
 from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, raise_all
-from jade.sweep_yaml import Where, text_of_a_number
+from jade.sweep_yaml import Where
 
 METHODS = ("grid", "random", "bayes", "custom")
 GOALS = ("minimize", "maximize")
@@ -115,21 +115,6 @@ def examine_values(values: Mapping[str, Any], where: Where) -> tuple[Sweep, list
     reader = _Reader(values, where)
     sweep = reader.sweep()
     return sweep, reader.faults
-
-
-def parse(values: Mapping[str, Any], where: Where) -> Sweep:
-    """Return the sweep that a mapping describes, as the client hands it to a server.
-
-    Args:
-        values: the content of a sweep file, read by YAML 1.1.
-        where: gives the place of a dotted key of it, for errors.
-
-    Raises:
-        ConfigError: with all faults.
-    """
-    sweep, faults = examine_values(values, where)
-    raise_all(faults)
-    return sweep
 
 
 class _Reader:
@@ -395,7 +380,7 @@ class _Reader:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return value
-        hint = text_of_a_number(value)
+        hint = scalars.text_of_a_number(value)
         self._fault(f"{name} is {value!r}; a number is expected.", f"{prefix}{name}", hint=hint)
         return None
 

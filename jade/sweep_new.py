@@ -63,18 +63,21 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Wanted:
     given, rest = _parser().parse_known_args(arguments)
     if not given.sweep:
         raise ConfigError("Nothing is swept.", where="--sweep", hint=NOTATION)
-    swept: dict[str, str] = {}
+    given_keys, notations = [], []
     for text in given.sweep:
         key, equals, notation = text.partition("=")
         if not equals or not key or not notation:
             raise ConfigError(f"{text!r} does not say what is tried.", where="--sweep", hint=NOTATION)
-        if key in swept:
-            raise ConfigError(f"{key} is swept twice.", where="--sweep")
-        swept[key] = notation
+        given_keys.append(key)
+        notations.append(notation)
     said = options.parse_options(rest, environ)
-    accepted = config.compose(said.files, said.top, said.overrides, said.environ)
+    accepted = config.compose(said.files, said.top, said.overrides, said.environ, said.params)
+    names = [params.full_key(key, accepted.flat) or key for key in given_keys]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{name} is swept twice.", where="--sweep")
     return Wanted(
-        {params.full_key(key, accepted.flat) or key: notation for key, notation in swept.items()},
+        dict(zip(names, notations, strict=True)),
         options.joined(rest),
         accepted,
         given.method,

@@ -171,7 +171,10 @@ def _refused(program: Program, fault: JadeError, place: str) -> JadeError:
 
 
 def _unswept(values: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in sweep.parameters}
+    def is_swept(key: str) -> bool:  # as it is, or inside of a mapping that is swept as a whole
+        return any(key == one or key.startswith(f"{one}.") for one in sweep.parameters)
+
+    return {key: value for key, value in values.items() if not is_swept(key)}
 
 
 def indented(fault: JadeError | None) -> str:

@@ -37,21 +37,6 @@ def read(path: Path) -> tuple[dict[str, Any], Where, list[JadeError]]:
     return values, walk.where, walk.faults
 
 
-def text_of_a_number(value: object) -> str | None:
-    """Return what to write for a number that YAML 1.1 takes for text, such as `1e-3`; None if it is none."""
-    meant = scalars.typed(value) if isinstance(value, str) else None
-    if isinstance(meant, bool) or not isinstance(meant, int | float):
-        return None
-    if not isinstance(_constructed(str(value)), str):
-        return None  # W&B would have taken it for a number, so it was quoted
-    mantissa, exponent, power = str(value).lower().partition("e")
-    if not exponent:
-        return f"W&B reads {value} as text. Write {meant!r}"
-    dot = mantissa if "." in mantissa else f"{mantissa}.0"
-    signed = power if power[0] in "+-" else f"+{power}"
-    return f"W&B reads {value} as text. Write {dot}e{signed}"
-
-
 class _Walk:
     """Goes through the nodes of a file for the line of each key, and for what YAML 1.1 takes amiss.
 
@@ -105,7 +90,7 @@ class _Walk:
             self.fatal.append(self._fault("A key must be text.", node, prefix.rstrip(".")))
             return "…"
         if node.tag != scalars.TEXT:
-            value = _constructed(node.value)
+            value = scalars.by_yaml_1_1(node.value)
             self._fault(
                 f"The key {node.value!r} is no text: W&B reads it as {value!r}.",
                 node,
@@ -136,7 +121,7 @@ class _Walk:
                 f"W&B reads {node.value} as a date.", node, key, hint=f"Text goes in quotes: '{node.value}'"
             )
         if node.tag.endswith((":int", ":float")):
-            value, meant = _constructed(node.value), scalars.typed(node.value)
+            value, meant = scalars.by_yaml_1_1(node.value), scalars.typed(node.value)
             if repr(value) != repr(meant):
                 self._fault(
                     f"W&B reads {node.value} as the number {value}.",
@@ -152,10 +137,3 @@ class _Walk:
         fault = ConfigError(problem, where=f"{self._place(node)} ({key})", hint=hint)
         self.faults.append(fault)
         return fault
-
-
-def _constructed(text: str) -> Any:  # noqa: ANN401 - any YAML value
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return text

@@ -7,6 +7,7 @@ is over when its run is; what its run's end means for it is said by `_outcome`.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -14,8 +15,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from jade.server import runs, search, sweeps
 from jade.server.filters import inside
@@ -27,6 +26,7 @@ MOST_TRIES = 3
 # A process that was asked to stop and goes on for so long is ended by its agent.
 STOP_SECONDS = 30.0
 _KEYBOARD_INTERRUPT = 255  # what wandb makes of one
+_PLAIN = re.compile(r"[A-Za-z0-9_ :/-]+")  # what every writer of JSON writes as it is
 _OVER = ("finished", "failed", "killed", "crashed", "preempted")
 
 Command = dict[str, Any]
@@ -121,7 +121,7 @@ class Dispatcher:
             return self._next(row, agent)
 
     def _next(self, sweep: sqlite3.Row, agent: int) -> list[Command]:
-        config = yaml.safe_load(sweep["config"])
+        config = sweeps.content(sweep["config"])
         trials = self._trials(sweep["id"], config)
         params = search.propose(config, trials, sweep["seed"])
         with self._store.write() as db:
@@ -154,7 +154,7 @@ class Dispatcher:
             "UPDATE trials SET agent = ?, status = 'given', tries = tries + 1, given_at = ? WHERE id = ?",
             (agent, self._now(), trial["id"]),
         )
-        config = yaml.safe_load(sweep["config"])
+        config = sweeps.content(sweep["config"])
         params = json.loads(trial["params"])
         shaped = sweeps.arguments(config["parameters"], params)
         run = _run_of(db, sweep["id"], trial["run"])
@@ -172,7 +172,7 @@ class Dispatcher:
         """Find out which of the trials that were given are over, and what becomes of them."""
         now = self._now()
         runs.note_silent(db, now)
-        config = yaml.safe_load(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
+        config = sweeps.content(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
         retries = self.patience.retries if config.get("method") == "grid" else 0
         given = db.execute("SELECT * FROM trials WHERE sweep = ? AND status = 'given'", (sweep,)).fetchall()
         for trial in given:
@@ -184,6 +184,13 @@ class Dispatcher:
                 continue
             if run is not None and run["state"] in (*runs.LIVE, "pending"):
                 run = _died(db, run)
+            if run is None and not mine_and_gone:
+                # Its agent vanished before the run could begin, which says nothing of the trial.
+                taken_back = (
+                    "UPDATE trials SET status = 'waiting', agent = NULL, tries = tries - 1 WHERE id = ?"
+                )
+                db.execute(taken_back, (trial["id"],))
+                continue
             self._settle(db, sweep, trial, run, retries)
 
     def _is_lost(self, trial: sqlite3.Row, run: sqlite3.Row | None) -> bool:
@@ -218,7 +225,7 @@ class Dispatcher:
     def _without_prospects(self, sweep: int) -> list[int]:
         """Return the runs that hyperband ends now."""
         row = sweeps.by_id(self._store.read(), sweep)
-        config = yaml.safe_load(row["config"]) if row is not None else {}
+        config: Mapping[str, Any] = sweeps.content(row["config"]) if row is not None else {}
         if not config.get("early_terminate"):
             return []
         rows = _rows(self._store.read(), sweep)
@@ -264,9 +271,10 @@ class _Logged:
             "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number",
             (run, HISTORY, seen),
         ).fetchall()
-        # Most rows do not hold the metric: they need not be parsed.
+        # Most rows do not hold the metric: they need not be parsed. JSON may write "é" or "&" otherwise.
         last = metric.rpartition(".")[2]
-        values = [inside(json.loads(line["text"]), metric) for line in lines if last in line["text"]]
+        wanted = last if _PLAIN.fullmatch(last) else ""
+        values = [inside(json.loads(line["text"]), metric) for line in lines if wanted in line["text"]]
         found = found + [number for number in map(runs.number_or_none, values) if number is not None]
         self._known[run, metric] = (row["life"], lines[-1]["number"] + 1 if lines else seen, found)
         return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -65,6 +67,12 @@ def _config(text: object) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise RefusedError(f"The sweep's file holds what no trial can be handed: {error}.") from None
     return config
+
+
+@functools.lru_cache(maxsize=64)
+def content(config: str) -> Mapping[str, Any]:
+    """Return what a sweep's file says; read once, as each heartbeat asks for it and YAML is slow to read."""
+    return MappingProxyType(yaml.safe_load(config))
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -41,13 +41,16 @@ def test_the_readme_sweeps_without_an_account(project):
     )
 
     assert code == 0, said
+    shown = (project.folder / "read_sweep.py").read_text().replace("sweep-id", sweep)
     read = f"""
-sweep = wandb.Api().sweep("local/digits/{sweep}")
+{shown}
 shown([sweep.state, [run.state for run in sweep.runs]])
-best = sweep.best_run()
 shown([best.summary["TestLoss/reconstruction"] >= best.summary["TestLoss/reconstruction/best"]])
 """
-    assert lines(project.python(PREPARE + read)) == [["FINISHED", ["finished", "finished"]], [True]]
+    said = project.python(PREPARE + read)
+    assert [line.split()[1] for line in said.splitlines()[:2]] == ["finished", "finished"]
+    assert (project.folder / "best" / "model.pt").stat().st_size > 0
+    assert lines(said) == [["FINISHED", ["finished", "finished"]], [True]]
 
 
 def test_what_the_server_prints_is_what_the_documents_show(server):

@@ -151,9 +151,14 @@ def test_a_folder_has_one_server(store):
 
 
 def test_a_folder_is_free_when_its_server_has_ended(tmp_path):
-    Store(tmp_path).close()
+    first = Store(tmp_path)
+    secret = first.secret()
+    first.close()
 
-    Store(tmp_path).close()
+    second = Store(tmp_path)
+
+    assert second.secret() == secret
+    second.close()
 
 
 def test_a_killed_process_leaves_neither_half_a_transaction_nor_the_folder_in_use(tmp_path):

@@ -65,8 +65,8 @@ class World:
         self.heard.note("run", row["id"])
         return stop
 
-    def log(self, name, *losses):
-        lines = [json.dumps({"_step": step, "loss": loss}) for step, loss in enumerate(losses)]
+    def log(self, name, *losses, metric="loss"):
+        lines = [json.dumps({"_step": step, metric: loss}) for step, loss in enumerate(losses)]
         content = {"wandb-history.jsonl": {"offset": 0, "content": lines}}
         return self.post(name, files={**content, "wandb-summary.json": {"offset": 0, "content": [lines[-1]]}})
 
@@ -253,6 +253,14 @@ def test_a_trial_is_given_to_another_agent_only_when_nothing_is_heard_of_its_own
     assert late == [{**first, "type": "resume"}]
 
 
+def test_agents_that_vanish_before_their_trial_begins_do_not_lose_it(world):
+    here = world({**GRID, "run_cap": 1})
+    first = here.beat(here.agent())[0]
+    for _ in range(2 * MOST_TRIES):
+        here.time += 100
+        assert here.beat(here.agent()) == [first]
+
+
 def test_a_server_that_was_away_takes_nobody_for_lost_at_its_return(world, tmp_path):
     here = world({**GRID, "run_cap": 1})
     lost, other = here.agent(), here.agent()
@@ -319,21 +327,22 @@ def test_a_paused_sweep_keeps_its_agents_waiting(world):
     assert here.beat(agent)[0]["type"] == "run"
 
 
-def test_hyperband_asks_a_run_without_prospects_to_stop_once(world):
-    metric = {"name": "loss", "goal": "minimize"}
+@pytest.mark.parametrize("name", ["loss", "a/loss", "Fehlermaß & Co"])
+def test_hyperband_asks_a_run_without_prospects_to_stop_once(world, name):
+    metric = {"name": name, "goal": "minimize"}
     early = {"type": "hyperband", "min_iter": 2, "eta": 2}
     here = world({**RANDOM, "metric": metric, "early_terminate": early})
     good, bad = here.agent(), here.agent()
     best, worst = here.beat(good)[0]["run_id"], here.beat(bad)[0]["run_id"]
     here.begin(best)
     here.begin(worst)
-    here.log(best, 0.5, 0.1, 0.1)
-    here.log(worst, 9.0, 9.0, 9.0)
+    here.log(best, 0.5, 0.1, 0.1, metric=name)
+    here.log(worst, 9.0, 9.0, 9.0, metric=name)
 
     here.beat(good, best)
 
-    assert here.log(best, 0.5, 0.1, 0.1) is False
-    assert here.log(worst, 9.0, 9.0, 9.0) is True
+    assert here.log(best, 0.5, 0.1, 0.1, metric=name) is False
+    assert here.log(worst, 9.0, 9.0, 9.0, metric=name) is True
     here.end(worst, 0)
     assert here.state(worst) == "finished"
 

@@ -231,9 +231,9 @@ def test_every_fault_of_a_parameter_is_found_at_once_each_at_its_place():
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("1e-3", "W&B reads sweeps as YAML 1.1, which takes 1e-3 for text. Write 1.0e-3"),
-        ("1E3", "W&B reads sweeps as YAML 1.1, which takes 1E3 for text. Write 1.0e+3"),
-        ("2.5e4", "W&B reads sweeps as YAML 1.1, which takes 2.5e4 for text. Write 2.5e+4"),
+        ("1e-3", "W&B reads 1e-3 as text. Write 1.0e-3"),
+        ("1E3", "W&B reads 1E3 as text. Write 1.0e+3"),
+        ("2.5e4", "W&B reads 2.5e4 as text. Write 2.5e+4"),
         ("0.1", "Write 0.1 without quotes."),
     ],
 )

@@ -315,6 +315,21 @@ def test_what_the_sweep_chose_is_no_difference(earlier, tmp_path, caplog):
     assert caplog.messages[0].splitlines()[1:] == ["  epochs: 3 (now 5)"]
 
 
+def test_what_a_sweep_sets_is_no_difference_from_the_files(earlier, caplog, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("wandb_version: 1\nmodel.lr:\n  value: 0.1\n")
+    environ = {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "abc", "WANDB_SWEEP_PARAM_PATH": str(params)}
+    values = {**VALUES, "model": {"class": "VAE", "params": {"layers": [8, 4], "lr": 7.0, "name": None}}}
+    files = replace(earlier.config, values=values)
+
+    resume.configuration(earlier, parse_options([*FILES], environ), files)
+    trial = list(caplog.messages)
+    automatic(earlier, files)
+
+    assert trial == []
+    assert "  model.params.lr: 0.1 (now 7.0)" in caplog.messages[0]
+
+
 def test_null_and_absent_are_two_things(earlier, caplog):
     model = {"class": "VAE", "params": {"lr": 0.1, "layers": [8, 4]}}
 

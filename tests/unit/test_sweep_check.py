@@ -305,6 +305,18 @@ def test_the_architecture_may_come_from_the_sweep_alone(found, words):
     assert checked.faults == []
 
 
+@pytest.mark.parametrize("macro", ["args", "args_json", "args_json_file"])
+def test_a_mapping_for_an_empty_one_is_read_by_every_macro(found, sweeping, macro):
+    sweeping.change("d.yml", "n: 6", "n: 6\n    more: {}")
+
+    checked = found(
+        parameter("  data.train.params.more: {value: {a: 1}}\n"),
+        ("net.py", f"net.py\n  - ${{{macro}}}"),
+    )
+
+    assert [str(fault) for fault in checked.faults] == []
+
+
 def test_the_metrics_of_every_swept_class_count(found, sweeping):
     sweeping.add(
         "modules/eval/norm.py",

@@ -92,14 +92,13 @@ def test_without_a_command_it_is_the_agents_own(read):
     assert sweep.command == ("${env}", "${interpreter}", "${program}", "${args}")
 
 
-def test_a_mapping_is_parsed_as_a_file_is():
+def test_a_mapping_is_examined_as_a_file_is():
     values = {"method": "grid", "parameters": {"lr": {"min": 0.0, "max": 1.0}}}
 
-    with pytest.raises(ConfigError) as caught:
-        sweep_file.parse(values, lambda key: f"config.{key}")
+    _, (fault,) = sweep_file.examine_values(values, lambda key: f"config.{key}")
 
-    assert "A grid cannot try every value of lr, whose distribution is uniform." in str(caught.value)
-    assert "at: config.parameters.lr" in str(caught.value)
+    assert "A grid cannot try every value of lr, whose distribution is uniform." in str(fault)
+    assert "at: config.parameters.lr" in str(fault)
 
 
 @pytest.mark.parametrize(

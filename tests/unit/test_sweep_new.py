@@ -141,6 +141,7 @@ def test_a_metric_that_grows_by_its_name_asks_for_its_goal(project, capsys):
         ([], "Nothing is swept.", "KEY=LO..HI"),
         (["--sweep", "seed"], "'seed' does not say what is tried.", "KEY=1,2,3"),
         (["--sweep", "seed=1", "--sweep", "seed=2"], "seed is swept twice.", "at: --sweep"),
+        (["--sweep", "model.lr=1", "--sweep", "model.params.lr=2"], "model.params.lr is swept twice.", "at: --sweep"),
         (["--sweep", "model.params.lrr=1,2"], "'model.params.lrr' is set, but no configuration file defines it.", "did you mean: model.params.lr"),
         (["--sweep", "model.params.lr=a,b"], "model.params.lr is set to 'a', which is text; a number is expected", "at: --sweep model.params.lr"),
         (["--sweep", "model.params.lr=log:0..1"], "log_uniform_values needs one above 0", "at: --sweep model.params.lr"),
@@ -158,6 +159,17 @@ def test_what_cannot_be_swept_is_refused(project, words, problem, way_out):
 
     assert problem in str(caught.value)
     assert way_out in str(caught.value)
+
+
+def test_the_last_json_of_a_command_line_counts_as_it_does_for_a_run(project, capsys):
+    words = ['{"model.params.lr": 0.7}', '{"model": {"params": {"lr": 0.8}}}']
+
+    command.run(["new", *FLAGS, *words, "--sweep", "seed=1,2"])
+
+    written = capsys.readouterr().out
+    assert "  - model.params.lr=0.8\n" in written
+    assert "#   model.params.lr: 0.8\n" in written
+    assert "0.7" not in written
 
 
 def test_all_faults_come_out_together(project):
