@@ -172,7 +172,7 @@ def _written(wanted: Wanted, specs: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [
         _comment(
             f"A sweep of {', '.join(specs)}."
-            "\n  wandb sweep FILE                     prints the sweep's id"
+            "\n  wandb sweep --project PROJECT FILE   prints the sweep's id"
             "\n  wandb agent ENTITY/PROJECT/ID        makes one run after the other",
         ),
         _yaml({"program": PROGRAM}),

@@ -58,7 +58,10 @@ def new(arguments: Sequence[str]) -> int:
         sys.stdout.write(text)
         return 0
     sweep_new.write(text, wanted.output)
-    sys.stdout.write(f"{wanted.output}: {checked.text}\nStart it: wandb sweep {wanted.output}\n")
+    # wandb sweep reads no .env, and without a project takes one of its own.
+    project = os.environ.get("WANDB_PROJECT") or "your-project"
+    start = f"wandb sweep --project {project} {wanted.output}"
+    sys.stdout.write(f"{wanted.output}: {checked.text}\nStart it: {start}\n")
     return 0
 
 
