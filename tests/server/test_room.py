@@ -23,7 +23,7 @@ RANKS = {
     13: ["web.addresses", "web.trials", "web.wanted", "web.words"],
     14: ["web.axes", "web.filter_text", "web.responses"],
     15: ["web.table"],
-    16: ["web.sweep_view"],
+    16: ["web.project_view", "web.sweep_view"],
     17: ["web.project_page", "web.projects_page", "web.static_files"],
     18: ["web.sweep_page"],
     19: ["web.site"],

@@ -1,6 +1,6 @@
 /** Parallel coordinates: a line for each trial, an axis for each parameter, the metric at the right. */
 
-import { axisStyle, chart, short } from "./charts.js";
+import { axisStyle, chart, rounded, short } from "./charts.js";
 import { color } from "./theme.js";
 
 const WIDEST = 150;
@@ -61,12 +61,9 @@ export function extent(now, axis) {
   const at = now.axes.indexOf(axis);
   const known = now.trials.map((trial) => trial.places[at]).filter((place) => place !== null);
   if (!known.length) return axis.scale === "log" ? [1, 10] : [0, 1];
-  let [least, most] = known.reduce(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [
-    Infinity,
-    -Infinity,
-  ]);
-  if (least < most) return [least, most];
-  return axis.scale === "log" ? [least / 2, most * 2] : [least - 1, most + 1];
+  const least = known.reduce((low, one) => Math.min(low, one));
+  const most = known.reduce((high, one) => Math.max(high, one));
+  return rounded([least, most], axis.scale);
 }
 
 function option(now) {
@@ -85,6 +82,7 @@ function option(now) {
       axisExpandable: false,
       parallelAxisDefault: {
         ...axisStyle(),
+        z: 5,
         nameGap: 18,
         nameTruncate: { maxWidth: WIDEST },
         areaSelectStyle: { width: 18, borderWidth: 1, borderColor: color("accent"), color: color("accent"), opacity: 0.25 },
@@ -121,14 +119,23 @@ function item(trial, lineColor) {
 function axisOption(now, axis, dim) {
   const shared = { id: axis.key, dim, name: axis.title };
   if (axis.scale === "category") {
-    return { ...shared, type: "category", data: axis.categories };
+    const axisTick = { alignWithLabel: true, lineStyle: { color: color("axis") } };
+    return { ...shared, type: "category", data: axis.categories, axisTick, axisLabel: { ...label(), interval: 0 } };
   }
   const [min, max] = extent(now, axis);
-  return { ...shared, type: axis.scale === "log" ? "log" : "value", min, max, axisLabel: labels(min, max) };
+  return { ...shared, type: axis.scale === "log" ? "log" : "value", min, max, axisLabel: label() };
 }
 
-function labels() {
-  return { color: color("quiet"), fontSize: 12, formatter: short, hideOverlap: true };
+/** Labels stand among the lines: a rim of the background keeps them readable. */
+function label() {
+  return {
+    color: color("ink"),
+    fontSize: 12,
+    formatter: short,
+    hideOverlap: true,
+    textBorderColor: color("paper"),
+    textBorderWidth: 4,
+  };
 }
 
 /**

@@ -6,11 +6,11 @@
 import { short } from "./charts.js";
 import { keepAsking, refresh } from "./live.js";
 import { extent, leastWidth, parallel } from "./parallel.js";
+import { addressOf, followForm, followLinks } from "./table.js";
 import { color, scale } from "./theme.js";
 import { trialCurves } from "./trial_curves.js";
 
 const FAILED = new Set(["failed", "crashed"]);
-const TYPING_MS = 250;
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("filter"));
 const charts = document.getElementById("charts");
@@ -127,31 +127,14 @@ function brushed(axis, chosen) {
     from.value = chosen && chosen[0] > least ? String(Number(chosen[0].toPrecision(3))) : "";
     to.value = chosen && chosen[1] < most ? String(Number(chosen[1].toPrecision(3))) : "";
   }
-  later(() => go(address(), "replaceState"));
+  changed();
 }
 
-/** Give the address that the form stands for. */
-function address() {
-  const given = [...new FormData(form)].filter(([, value]) => value !== "");
-  return given.length ? `${here}?${new URLSearchParams(given)}` : here;
-}
-
-let waiting;
-
-function later(act) {
-  clearTimeout(waiting);
-  waiting = setTimeout(act, TYPING_MS);
-}
-
-/**
- * Show an address in this page.
- * @param {string} to
- * @param {"pushState" | "replaceState" | ""} remember how the browser's history notes it
- */
+/** @type {import("./table.js").Go} */
 async function go(to, remember) {
   const metric = (text) => ["metric", "goal"].map((name) => new URL(text, location.href).searchParams.get(name)).join();
   const isOther = metric(to) !== metric(location.href);
-  if (remember) history[remember](null, "", to);
+  history[remember](null, "", to);
   try {
     await refresh(to, true);
     if (isOther) await load(true);
@@ -226,30 +209,17 @@ document.addEventListener("mouseover", (event) => {
 document.addEventListener("mouseout", (event) => {
   if (event.target.closest?.("#table tr[data-key]") && !event.relatedTarget?.closest?.("#table tr[data-key]")) point(null);
 });
-document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("#table thead a, #table .pager a");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  const query = new URL(link.href).searchParams;
-  for (const name of ["sort", "order"]) form.elements[name].value = query.get(name) ?? "";
-  go(link.href, "pushState");
-});
-form.addEventListener("input", () => later(() => go(address(), "replaceState")));
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  go(address(), "pushState");
-});
+const changed = followForm(form, () => addressOf(form), go);
+followLinks(form, go);
 document.getElementById("clear").addEventListener("click", (event) => {
   event.preventDefault();
   for (const field of form.elements) {
     if (/^(least|most)\.|^q$/.test(field.name)) field.value = "";
     if (field.type === "checkbox") field.checked = false;
   }
-  go(address(), "pushState");
+  go(addressOf(form), "pushState");
 });
-addEventListener("popstate", () => location.reload());
 
-document.documentElement.classList.add("scripted");
 await load(true);
 keepAsking(async () => {
   await refresh(location.href);
