@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from jade.server.context import Context, Parts
-from jade.server.web import addresses, project_page, projects_page, responses, static_files
+from jade.server.web import addresses, project_page, projects_page, responses, static_files, sweep_page
 
 Answer = Callable[[Context, Request], Response]
 
@@ -35,6 +35,9 @@ def pages(parts: Parts) -> list[Page]:
         ("/", projects_page.show),
         ("/static/{name}", static_files.show),
         (_PROJECT, project_page.show),
+        (f"{_PROJECT}/sweeps/{{sweep}}", sweep_page.show),
+        (f"{_PROJECT}/sweeps/{{sweep}}/trials.json", sweep_page.trials),
+        (f"{_PROJECT}/sweeps/{{sweep}}/curves.json", sweep_page.curves),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),
         *((f"{_PROJECT}/{name}/{{more:path}}", _to_the_project) for name in _BESIDE),
         ("/{entity}", projects_page.show),
