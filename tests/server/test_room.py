@@ -20,7 +20,7 @@ RANKS = {
     10: ["sweep_nodes"],
     11: ["project_nodes"],
     12: ["mutations", "queries"],
-    13: ["web.addresses", "web.trials", "web.wanted", "web.words"],
+    13: ["web.addresses", "web.trials", "web.unchanged", "web.wanted", "web.words"],
     14: ["web.axes", "web.filter_text", "web.responses"],
     15: ["web.table"],
     16: ["web.project_view", "web.sweep_view"],
