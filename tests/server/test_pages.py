@@ -479,7 +479,9 @@ def test_a_page_is_sent_again_once_a_run_has_logged_more(get, filler):
 
 def test_what_is_vendored_is_what_its_list_says():
     static = REPOSITORY / "jade" / "server" / "web" / "static"
-    listed = re.findall(r"^\| `([\w.]+)` .* `([0-9a-f]{64})` \|$", (static / "VENDORED.md").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `([\w.]+)` .* `([0-9a-f]{64})` \|$", (static / "VENDORED.md").read_text(), re.MULTILINE
+    )
 
     assert [name for name, _ in listed] == ["echarts.min.js"]
     for name, digest in listed:
