@@ -1,0 +1,150 @@
+"""Points of the curves on a run's page: of whole runs as `curves` keeps them, of a range from the rows.
+
+What `curves` keeps is quick to get and leaves rows out; of a range the rows themselves are read, and where there
+are too many of them to draw, the least and the greatest of neighbors stay.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jade.server import curves, runs
+from jade.server.filters import inside
+from jade.server.runs import HISTORY, number_or_none
+
+AXES = ("iterations", "epochs", "time")
+MOST_POINTS = 1200  # of one curve within a range: about one for each pixel
+_ANCHORS = 200  # rows that say which epoch and second an iteration belongs to
+# Where each axis is found in a row; the first that is there counts.
+_KEYS: Mapping[str, Sequence[str]] = {
+    "iterations": ("iterations", "_step"),
+    "epochs": ("epochs", "epoch"),
+    "time": ("_runtime",),
+}
+_PLAIN = re.compile(r"[A-Za-z0-9_ -]+")  # characters that JSON writes as they are, whoever writes it
+
+
+@dataclass(frozen=True)
+class Points:
+    """Some points of one curve, in the order in which they were logged."""
+
+    x: list[float]
+    y: list[float]
+
+
+def axes(db: sqlite3.Connection, run: int) -> list[str]:
+    """Return over what the curves of a run can be drawn; its steps count as iterations."""
+    anchors = _anchors(db, run)
+    return [axis for axis in AXES if axis == "iterations" or any(_at(row, axis) is not None for row in anchors)]
+
+
+def whole(db: sqlite3.Connection, chosen: Sequence[int], keys: Sequence[str], axis: str) -> dict[str, dict[int, Points]]:
+    """Return the curves of some runs, by key and id of the run, down-sampled.
+
+    Args:
+        db: the transaction.
+        chosen: ids of the runs.
+        keys: of what they have logged.
+        axis: one of `AXES`; runs that cannot be drawn over it are left out.
+    """
+    scales = {run: _Scale(_anchors(db, run), axis) for run in chosen} if axis != "iterations" else {}
+    found: dict[str, dict[int, Points]] = {}
+    for key in keys:
+        of_key = curves.of_runs(db, chosen, key)
+        found[key] = {
+            run: Points(curve.x if axis == "iterations" else scales[run].moved(curve.x), curve.y)
+            for run, curve in of_key.items()
+            if axis == "iterations" or scales[run].is_known
+        }
+    return found
+
+
+def within(
+    db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]
+) -> Points:
+    """Return the points of a run in a range of an axis, from its rows; at most `MOST_POINTS`."""
+    low, high = between
+    points = []
+    for row in _rows(db, run, key):
+        x, y = _at(row, axis), number_or_none(inside(row, key))
+        if x is not None and y is not None and math.isfinite(y) and low <= x <= high:
+            points.append((x, y))
+    kept = spread([y for _, y in points], MOST_POINTS)
+    return Points([points[i][0] for i in kept], [points[i][1] for i in kept])
+
+
+def spread(values: Sequence[float], most: int) -> list[int]:
+    """Return which of some values to keep so that their outline stays: all, or the extremes of neighbors."""
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    size = math.ceil(count / (most // 2 - 1))
+    kept = {0, count - 1}
+    for begin in range(0, count, size):
+        part = range(begin, min(begin + size, count))
+        kept |= {min(part, key=values.__getitem__), max(part, key=values.__getitem__)}
+    return sorted(kept)
+
+
+def _rows(db: sqlite3.Connection, run: int, key: str) -> Iterator[Mapping[str, Any]]:
+    """Give the rows that may hold a key: SQLite passes over most others without their being parsed."""
+    plain = max(_PLAIN.findall(key), key=len, default="")
+    query = "SELECT text FROM lines WHERE run = ? AND file = ? AND instr(text, ?) ORDER BY number"
+    for (text,) in db.execute(query, (run, HISTORY, plain)):
+        yield json.loads(text)
+
+
+def _anchors(db: sqlite3.Connection, run: int) -> list[Mapping[str, Any]]:
+    """Return rows at even distances, the first and the last among them."""
+    last = runs.next_line(db, run, HISTORY) - 1
+    numbers = sorted({round(last * i / (_ANCHORS - 1)) for i in range(_ANCHORS)}) if last >= 0 else []
+    rows = db.execute(
+        "SELECT text FROM lines WHERE run = ? AND file = ? AND number IN (SELECT value FROM json_each(?))"
+        " ORDER BY number",
+        (run, HISTORY, json.dumps(numbers)),
+    )
+    return [json.loads(text) for (text,) in rows]
+
+
+def _at(row: Mapping[str, Any], axis: str) -> float | None:
+    for key in _KEYS[axis]:
+        value = number_or_none(row.get(key))
+        if value is not None and math.isfinite(value):
+            return value
+    return None
+
+
+class _Scale:
+    """Tells to which epoch or second an iteration belongs, between rows that say both."""
+
+    def __init__(self, anchors: Sequence[Mapping[str, Any]], axis: str) -> None:
+        self._x: list[float] = []
+        self._y: list[float] = []
+        for row in anchors:
+            x, y = _at(row, "iterations"), _at(row, axis)
+            if x is None or y is None or (self._x and x <= self._x[-1]):
+                continue
+            self._x.append(x)
+            self._y.append(y)
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self._x)
+
+    def moved(self, x: Sequence[float]) -> list[float]:
+        return [self._moved(one) for one in x]
+
+    def _moved(self, x: float) -> float:
+        after = bisect.bisect_left(self._x, x)
+        if after == len(self._x) or after == 0:
+            return self._y[min(after, len(self._x) - 1)]
+        low, high = self._x[after - 1], self._x[after]
+        share = (x - low) / (high - low)
+        return self._y[after - 1] + share * (self._y[after] - self._y[after - 1])
