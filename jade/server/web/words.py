@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 NONE = "–"
 _DIGITS = 4
 _MOST_WHOLE = 10**9
+_MOST_DECIMALS = 6
+_LIKE = 1000  # numbers of like size: the greatest is less than so many times the least
 
 
 def number(given: object) -> str:
@@ -22,6 +25,35 @@ def number(given: object) -> str:
     if given == int(given) and abs(given) < _MOST_WHOLE:
         return str(int(given))
     return f"{given:.{_DIGITS}g}"
+
+
+def alike(given: Iterable[object]) -> dict[object, str]:
+    """Return numbers as texts of one form: as many decimals for all, where they are of like size.
+
+    Whole numbers stay as they are; what is no number is left out.
+    """
+    known = {one for one in given if isinstance(one, int | float) and not isinstance(one, bool)}
+    sizes = [abs(one) for one in known if math.isfinite(one) and one != 0]
+    if not sizes or all(one == int(one) for one in sizes) or max(sizes) >= min(sizes) * _LIKE:
+        return {one: number(one) for one in known}
+    decimals = _DIGITS - 1 - math.floor(math.log10(max(sizes)))
+    if not 0 <= decimals <= _MOST_DECIMALS:
+        return {one: number(one) for one in known}
+    return {one: f"{one:.{decimals}f}" if math.isfinite(one) else number(one) for one in known}
+
+
+def shortened(names: Sequence[str]) -> dict[str, str]:
+    """Return each dotted name without what comes before its last dots, as far as no two are the same."""
+    return {name: _shortest(name, names) for name in names}
+
+
+def _shortest(name: str, names: Sequence[str]) -> str:
+    parts = name.split(".")
+    for count in range(1, len(parts)):
+        end = ".".join(parts[-count:])
+        if not any(other != name and f".{other}".endswith(f".{end}") for other in names):
+            return end
+    return name
 
 
 def value(given: object) -> str:
