@@ -97,5 +97,5 @@ class _Styles:
                 self._on.add(_STYLES[code])
             elif code in range(30, 38) or code in range(90, 98):
                 self._color = _COLORS[code % 10]
-            elif code == 39:  # noqa: PLR2004 - the code for no color
+            elif code == 39:
                 self._color = ""

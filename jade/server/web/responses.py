@@ -40,6 +40,7 @@ def _environment() -> jinja2.Environment:
     found.filters |= {
         "iso": words.iso,
         "number": words.number,
+        "size": words.size,
         "span": words.span,
         "time": words.time_text,
         "value": words.value,

@@ -1,7 +1,7 @@
 """Points of the curves on a run's page: of whole runs as `curves` keeps them, of a range from the rows.
 
-What `curves` keeps is quick to get and leaves rows out; of a range the rows themselves are read, and where there
-are too many of them to draw, the least and the greatest of neighbors stay.
+What `curves` keeps is quick to get and leaves rows out; of a range the rows themselves are read, and where
+there are too many of them to draw, the least and the greatest of neighbors stay.
 """
 
 from __future__ import annotations
@@ -42,10 +42,14 @@ class Points:
 def axes(db: sqlite3.Connection, run: int) -> list[str]:
     """Return over what the curves of a run can be drawn; its steps count as iterations."""
     anchors = _anchors(db, run)
-    return [axis for axis in AXES if axis == "iterations" or any(_at(row, axis) is not None for row in anchors)]
+    return [
+        axis for axis in AXES if axis == "iterations" or any(_at(row, axis) is not None for row in anchors)
+    ]
 
 
-def whole(db: sqlite3.Connection, chosen: Sequence[int], keys: Sequence[str], axis: str) -> dict[str, dict[int, Points]]:
+def whole(
+    db: sqlite3.Connection, chosen: Sequence[int], keys: Sequence[str], axis: str
+) -> dict[str, dict[int, Points]]:
     """Return the curves of some runs, by key and id of the run, down-sampled.
 
     Args:
@@ -66,9 +70,7 @@ def whole(db: sqlite3.Connection, chosen: Sequence[int], keys: Sequence[str], ax
     return found
 
 
-def within(
-    db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]
-) -> Points:
+def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]) -> Points:
     """Return the points of a run in a range of an axis, from its rows; at most `MOST_POINTS`."""
     low, high = between
     points = []

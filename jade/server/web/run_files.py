@@ -64,7 +64,9 @@ def of_run(db: sqlite3.Connection, run: int, wanted: str = "") -> Files:
     rows = db.execute("SELECT name, size, updated_at FROM files WHERE run = ?", (run,)).fetchall()
     known = [File(row["name"], row["size"], row["updated_at"], _role(row["name"])) for row in rows]
     checkpoints = sorted((file for file in known if file.role), key=_newest_first)
-    others = sorted((file for file in known if not file.role), key=lambda file: (file.name.count("/"), file.name))
+    others = sorted(
+        (file for file in known if not file.role), key=lambda file: (file.name.count("/"), file.name)
+    )
     words = wanted.lower().split()
     matching = [file for file in others if all(word in file.name.lower() for word in words)]
     return Files(checkpoints, matching[:MOST], len(matching), len(others))
@@ -87,7 +89,8 @@ def artifacts(db: sqlite3.Connection, run: int) -> list[Artifact]:
     """Return the artifacts that a run has logged, then those it has used."""
     rows = db.execute(
         "SELECT artifact_runs.role, collections.name, collections.type, artifacts.version, artifacts.size,"
-        " artifacts.file_count, (SELECT json_group_array(alias) FROM aliases WHERE artifact = artifacts.id) AS aliases"
+        " artifacts.file_count,"
+        " (SELECT json_group_array(alias) FROM aliases WHERE artifact = artifacts.id) AS aliases"
         " FROM artifact_runs JOIN artifacts ON artifacts.id = artifact_runs.artifact"
         " JOIN collections ON collections.id = artifacts.collection"
         " WHERE artifact_runs.run = ? AND artifacts.state = 'COMMITTED'"

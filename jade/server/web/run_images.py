@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -55,7 +56,10 @@ def of_run(db: sqlite3.Connection, run: int) -> list[Shown]:
     )
     for (text,) in rows:
         row = json.loads(text)
-        at = next((x for x in (number_or_none(row.get(key)) for key in ("iterations", "_step")) if x is not None), 0.0)
+        at = next(
+            (x for x in (number_or_none(row.get(key)) for key in ("iterations", "_step")) if x is not None),
+            0.0,
+        )
         for key, value in _media(row, "", 0):
             images = _images(value)
             if images:
@@ -78,18 +82,22 @@ def _media(values: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple
 
 def _images(value: Mapping[str, Any]) -> list[Image]:
     """Return the images of a value as wandb writes one or several; what is neither, or broken, has none."""
+    names: list[object] = []
+    captions: list[object] = []
     if value["_type"] == "image-file":
         names, captions = [value.get("path")], [value.get("caption")]
     elif value["_type"] == "images/separated":
-        names, captions = value.get("filenames"), value.get("captions")
-    else:
-        return []
-    if not isinstance(names, list):
-        return []
-    captions = captions if isinstance(captions, list) else []
-    texts = [text if isinstance(text, str) else "" for text in captions] + [""] * len(names)
-    pairs = list(zip(names, texts, strict=False))[:MOST_AT_ONCE]
-    return [Image(name, caption) for name, caption in pairs if isinstance(name, str)]
+        names, captions = _listed(value.get("filenames")), _listed(value.get("captions"))
+    pairs = itertools.zip_longest(names[:MOST_AT_ONCE], captions[: len(names)])
+    return [
+        Image(name, caption if isinstance(caption, str) else "")
+        for name, caption in pairs
+        if isinstance(name, str)
+    ]
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _thinned(steps: list[Step]) -> list[Step]:

@@ -1,17 +1,20 @@
-"""Which runs a run's page is about: its own, those beside it, the best and the worst of its sweep."""
+"""Which runs a run's page is about: its own, those beside it, and how it stands in its sweep."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jade.server import sweeps
-from jade.server.web import project_page
+from jade.server.web import project_page, trials
+from jade.server.web.trials import Trial
 
 MOST_BESIDE = 7  # with the run itself as many as there are colors
 MOST_FOUND = 20
+FAILED = ("failed", "crashed")
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,6 @@ class Subject:
     run: sqlite3.Row
     sweep: sqlite3.Row | None
     trial: sqlite3.Row | None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a run of a sweep stands: the best value that it has ever logged of the sweep's metric."""
-
-    run: int
-    name: str
-    display_name: str
-    best: float
 
 
 def subject(db: sqlite3.Connection, path: Mapping[str, Any]) -> Subject | None:
@@ -79,20 +72,21 @@ def metric(of: Subject) -> tuple[str, bool] | None:
     return told["name"], told.get("goal") == "maximize"
 
 
-def standings(db: sqlite3.Connection, of: Subject) -> list[Standing]:
-    """Return the runs of the sweep that have logged its metric, the best one first."""
+def standings(db: sqlite3.Connection, of: Subject, now: float) -> list[Trial]:
+    """Return the trials of the sweep that can be compared, the best one first.
+
+    They are those that the sweep's page chooses the best among: finished, with a number as the last value of
+    the metric; before one has finished, those under way.
+    """
     told = metric(of)
     if told is None or of.sweep is None:
         return []
     name, is_more_better = told
-    column, order = ("most", "DESC") if is_more_better else ("least", "ASC")
-    rows = db.execute(
-        f"SELECT runs.id, runs.name, runs.display_name, curves.{column} AS best FROM runs"
-        " JOIN curves ON curves.run = runs.id AND curves.key = ?"
-        f" WHERE runs.sweep = ? ORDER BY best {order}, runs.id",
-        (name, of.sweep["id"]),
-    ).fetchall()
-    return [Standing(*row) for row in rows]
+    known = [(trial, trial.last(name)) for trial in trials.of_sweep(db, of.sweep, (), now)]
+    sound = [(trial, value) for trial, value in known if value is not None and math.isfinite(value)]
+    able = [one for one in sound if one[0].state == "finished"]
+    able = able or [one for one in sound if one[0].state not in FAILED]
+    return [trial for trial, _ in sorted(able, key=lambda one: -one[1] if is_more_better else one[1])]
 
 
 def _named(db: sqlite3.Connection, project: int, name: str) -> sqlite3.Row | None:

@@ -12,11 +12,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from jade.server.context import Context, Parts
-from jade.server.web import addresses, project_page, projects_page, responses, static_files
+from jade.server.web import (
+    addresses,
+    project_page,
+    projects_page,
+    responses,
+    run_data,
+    run_page,
+    static_files,
+)
 
 Answer = Callable[[Context, Request], Response]
 
 _PROJECT = "/{entity}/{project}"
+_RUN = f"{_PROJECT}/runs/{{run}}"
 # What W&B has beside a project's own page; the client links to some of it, with more behind it.
 _BESIDE = ("workspace", "overview", "sweeps", "runs", "table", "artifacts", "reports", "jobs")
 
@@ -35,6 +44,8 @@ def pages(parts: Parts) -> list[Page]:
         ("/", projects_page.show),
         ("/static/{name}", static_files.show),
         (_PROJECT, project_page.show),
+        (_RUN, run_page.show),
+        *((_RUN + below, answer) for below, answer in run_data.pages()),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),
         *((f"{_PROJECT}/{name}/{{more:path}}", _to_the_project) for name in _BESIDE),
         ("/{entity}", projects_page.show),

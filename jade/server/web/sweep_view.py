@@ -144,7 +144,10 @@ class View:
             Column("number", "#", "number"),
             Column("name", "Trial", "link"),
             Column("state", "State", "state"),
-            *(Column(self.column_of(name), self.titles[name], self._kind(name)) for name in self.distributions),
+            *(
+                Column(self.column_of(name), self.titles[name], self._kind(name))
+                for name in self.distributions
+            ),
             Column("epochs", "Epochs", "number"),
             Column("last", f"{self.metric or 'Metric'}, last", "number"),
             Column("best", "best", "number"),
@@ -159,7 +162,8 @@ class View:
     def _is_numeric(self, name: str) -> bool:
         values = [trial.params.get(name) for trial in self.trials]
         return all(
-            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
+            value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+            for value in values
         )
 
     def _row(self, trial: Trial) -> Row:

@@ -15,7 +15,9 @@ from typing import Any
 from jade.server import curves, runs
 from jade.server.filters import MISSING, inside
 
-_COLUMNS = "runs.id, runs.display_name, runs.state, runs.config, runs.summary, runs.created_at, runs.heartbeat_at"
+_COLUMNS = (
+    "runs.id, runs.display_name, runs.state, runs.config, runs.summary, runs.created_at, runs.heartbeat_at"
+)
 _TRIALS = f"""
 SELECT trials.number, trials.params, trials.status, trials.run AS run, {_COLUMNS}
 FROM trials LEFT JOIN runs ON runs.name = trials.run AND runs.project = :project
