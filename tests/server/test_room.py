@@ -20,12 +20,15 @@ RANKS = {
     10: ["sweep_nodes"],
     11: ["project_nodes"],
     12: ["mutations", "queries"],
-    13: ["web.addresses", "web.words"],
-    14: ["web.responses"],
-    15: ["web.project_page", "web.projects_page", "web.static_files"],
-    16: ["web.site"],
-    17: ["http"],
-    18: ["serve"],
+    13: ["web.addresses", "web.trials", "web.wanted", "web.words"],
+    14: ["web.axes", "web.filter_text", "web.responses"],
+    15: ["web.table"],
+    16: ["web.sweep_view"],
+    17: ["web.project_page", "web.projects_page", "web.static_files"],
+    18: ["web.sweep_page"],
+    19: ["web.site"],
+    20: ["http"],
+    21: ["serve"],
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 ROOM = REPOSITORY / "jade" / "server"

@@ -1,7 +1,7 @@
 """The text of a filter: words, and comparisons such as `lr<0.01 state=failed`; all of them must hold.
 
-A word is looked for in every cell. A name is that of a column, or the end of one behind a dot. Text with spaces
-stands in double quotes, and a minus sign in front turns a part around.
+A word is looked for in every cell. A name is that of a column, or the end of one behind a dot. Text with
+spaces stands in double quotes, and a minus sign in front turns a part around.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from jade.server.web import (
     run_data,
     run_page,
     static_files,
+    sweep_page,
 )
 
 Answer = Callable[[Context, Request], Response]
@@ -44,6 +45,9 @@ def pages(parts: Parts) -> list[Page]:
         ("/", projects_page.show),
         ("/static/{name}", static_files.show),
         (_PROJECT, project_page.show),
+        (f"{_PROJECT}/sweeps/{{sweep}}", sweep_page.show),
+        (f"{_PROJECT}/sweeps/{{sweep}}/trials.json", sweep_page.trials),
+        (f"{_PROJECT}/sweeps/{{sweep}}/curves.json", sweep_page.curves),
         (_RUN, run_page.show),
         *((_RUN + below, answer) for below, answer in run_data.pages()),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),

@@ -75,7 +75,7 @@ class View:
 
     @property
     def goal(self) -> str:
-        """ "minimize" or "maximize": what the reader asks for, else what the sweep says."""
+        """What is better, "minimize" or "maximize": as the reader asks, else as the sweep says."""
         asked = self.wanted.one("goal")
         return asked if asked in GOALS else str((self.config.get("metric") or {}).get("goal") or GOALS[0])
 
@@ -107,12 +107,12 @@ class View:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The trial that did not fail whose last value of the metric is the best, as W&B judges."""
-        return min(
-            (trial for trial in self.trials if trial.state not in FAILED and self._last(trial) is not None),
-            key=lambda trial: self._loss(self._last(trial)),
-            default=None,
-        )
+        """The finished trial whose last value of the metric is the best; of those under way before one is."""
+        known = [trial for trial in self.trials if self._last(trial) is not None]
+        able = [trial for trial in known if trial.state == "finished"] or [
+            trial for trial in known if trial.state not in FAILED
+        ]
+        return min(able, key=lambda trial: self._loss(self._last(trial)), default=None)
 
     def best_value(self) -> float | None:
         """Return the value that the best trial has."""
@@ -199,9 +199,9 @@ class View:
         return self._axes[name]
 
     @property
-    def parameter_axes(self) -> list[Axis]:
-        """The axes of the parameters."""
-        return [*self._axes.values()]
+    def axes(self) -> list[Axis]:
+        """The axes of the parameters, and the metric's as the last one if there is a metric."""
+        return [*self._axes.values(), *([self.metric_axis] if self.metric else [])]
 
     @cached_property
     def metric_axis(self) -> Axis:

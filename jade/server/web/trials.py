@@ -1,7 +1,7 @@
 """The trials of a sweep as its page needs them: read from the store in two queries, and no row of any run.
 
-A run of the sweep that is no trial's, such as one that failed and whose point was tried again, is listed without
-a number.
+A run of the sweep that is no trial's, such as one that failed and whose point was tried again, is listed
+without a number.
 """
 
 from __future__ import annotations
