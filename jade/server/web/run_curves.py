@@ -7,6 +7,7 @@ there are too many of them to draw, the least and the greatest of neighbors stay
 from __future__ import annotations
 
 import bisect
+import itertools
 import json
 import math
 import re
@@ -33,18 +34,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9_ -]+")  # characters that JSON writes as they a
 
 @dataclass(frozen=True)
 class Points:
-    """Some points of one curve, in the order in which they were logged."""
+    """Some points of one curve, from the left to the right."""
 
     x: list[float]
     y: list[float]
 
 
-def axes(db: sqlite3.Connection, run: int) -> list[str]:
-    """Return over what the curves of a run can be drawn; its steps count as iterations."""
+def axes(db: sqlite3.Connection, run: int) -> dict[str, str]:
+    """Return over what the curves of a run can be drawn, and what it is called."""
     anchors = _anchors(db, run)
-    return [
-        axis for axis in AXES if axis == "iterations" or any(_at(row, axis) is not None for row in anchors)
-    ]
+    found = [axis for axis in AXES if any(_at(row, axis) is not None for row in anchors)]
+    has_iterations = any("iterations" in row for row in anchors)
+    return {axis: "steps" if axis == "iterations" and not has_iterations else axis for axis in found}
 
 
 def whole(
@@ -63,11 +64,19 @@ def whole(
     for key in keys:
         of_key = curves.of_runs(db, chosen, key)
         found[key] = {
-            run: Points(curve.x if axis == "iterations" else scales[run].moved(curve.x), curve.y)
+            run: _ordered(curve.x if axis == "iterations" else scales[run].moved(curve.x), curve.y)
             for run, curve in of_key.items()
             if axis == "iterations" or scales[run].is_known
         }
     return found
+
+
+def _ordered(x: list[float], y: list[float]) -> Points:
+    """Return points from the left to the right: an evaluation may log a value for an earlier iteration."""
+    if all(one <= other for one, other in itertools.pairwise(x)):
+        return Points(x, y)
+    order = sorted(range(len(x)), key=x.__getitem__)
+    return Points([x[i] for i in order], [y[i] for i in order])
 
 
 def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]) -> Points:
@@ -78,6 +87,7 @@ def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple
         x, y = _at(row, axis), number_or_none(inside(row, key))
         if x is not None and y is not None and math.isfinite(y) and low <= x <= high:
             points.append((x, y))
+    points.sort(key=lambda point: point[0])
     kept = spread([y for _, y in points], MOST_POINTS)
     return Points([points[i][0] for i in kept], [points[i][1] for i in kept])
 

@@ -190,8 +190,8 @@ class View:
         ]
 
     @cached_property
-    def axes(self) -> list[str]:
-        """Over what the curves can be drawn."""
+    def axes(self) -> dict[str, str]:
+        """Over what the curves can be drawn, and what it is called."""
         return run_curves.axes(self.db, self.run["id"])
 
     @cached_property

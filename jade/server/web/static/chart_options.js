@@ -23,7 +23,6 @@ const SYMBOLS = ["circle", "rect", "triangle", "diamond"];
  * @typedef {object} Look
  * @property {string} text color of labels
  * @property {string} rule color of the grid
- * @property {string} faded color of lines that are not highlighted
  */
 
 /**
@@ -97,7 +96,7 @@ function heights({ y: [low, high], isLog }) {
  * @param {Frame} frame
  * @param {Look} look
  */
-export function fewLines(lines, frame, look) {
+export function linesOf(lines, frame, look) {
   const series = [];
   lines.forEach((line, i) => {
     const common = { type: "line", silent: true, clip: true, emphasis: { disabled: true } };
@@ -135,53 +134,5 @@ function endLabel(line, isShown) {
     width: NAMES_WIDTH - 14,
     overflow: "truncate",
     fontSize: 11,
-  };
-}
-
-/**
- * Draw very many lines as two series: those that stand out, and the others behind them.
- * @param {Line[]} lines
- * @param {Set<string>|null} chosen ids of those that stand out; null for all
- * @param {Frame} frame
- * @param {Look} look
- */
-export function manyLines(lines, chosen, frame, look) {
-  const isChosen = (line) => !chosen || chosen.has(line.id);
-  const layer = (some, z, lineStyle) => ({
-    type: "lines",
-    coordinateSystem: "cartesian2d",
-    polyline: true,
-    silent: true,
-    clip: true,
-    emphasis: { disabled: true },
-    z,
-    lineStyle,
-    data: some
-      .filter((line) => line.points.length > 1)
-      .map((line) => ({ coords: line.points, lineStyle: { color: line.color } })),
-  });
-  const faded = lines.filter((line) => !isChosen(line)).map((line) => ({ ...line, color: look.faded }));
-  const clear = lines.filter(isChosen);
-  const style = clear.length > 100 ? { width: 1, opacity: 0.45 } : { width: 1.5, opacity: 0.8 };
-  return {
-    ...axes(frame, look),
-    series: [
-      layer(faded, 1, { width: 1, opacity: 0.2 }),
-      layer(clear, 2, style),
-      dots(lines.filter((line) => line.points.length === 1), isChosen, look),
-    ],
-  };
-}
-
-/** A curve of one point is no line. */
-function dots(lines, isChosen, look) {
-  return {
-    type: "scatter",
-    silent: true,
-    symbolSize: 5,
-    data: lines.map((line) => ({
-      value: line.points[0],
-      itemStyle: { color: isChosen(line) ? line.color : look.faded, opacity: 0.7 },
-    })),
   };
 }

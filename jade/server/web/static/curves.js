@@ -5,18 +5,17 @@
  *     panel.show([{ id: "a1b2", name: "trial-1", x: [0, 10], y: [0.1, 0.9] }]);
  *     panel.set({ smoothing: 0.6, isLog: true });
  *
- * With `many: true` a thousand of them are drawn thin, as one series, and the pointer or `highlight` picks some out.
  * The classes that it uses are in curves.css, the colors are the variables --series-1 … of the page.
  */
 
 import "./echarts.min.js";
-import { MARGINS, fewLines, manyLines, rightMargin } from "./chart_options.js";
+import { MARGINS, linesOf, rightMargin } from "./chart_options.js";
 import { attach } from "./gestures.js";
+import { color, onThemeChange } from "./theme.js";
 import { duration, extent, nearest, refined, shown, smoothed, visible } from "./points.js";
 
-export const COLORS = 8;
+const COLORS = 8;
 const DASHES = ["solid", [8, 4], [2, 3], [10, 3, 2, 3]];
-const REACH = 30; // pixels from the pointer to the line that it means
 const GAP = 0.03; // share of the width that the pointer may be beyond the end of a line
 const SMALLEST = 1e-6; // share of the whole that can be zoomed to
 
@@ -26,19 +25,15 @@ const SMALLEST = 1e-6; // share of the whole that can be zoomed to
  * @property {string} name
  * @property {number[]} x in order
  * @property {number[]} y
- * @property {string} [color] of CSS; else one of the page's, by its place
  */
 
 /**
  * @typedef {object} Options
  * @property {string} label what is on the y axis
- * @property {boolean} [many]
  * @property {string} [xName] what is on the x axis; "time" is in seconds
  * @property {number} [smoothing] from 0 to below 1
  * @property {boolean} [isLog]
  * @property {(range: [number, number]|null) => void} [onRange] the range that is shown has changed
- * @property {(id: string|null) => void} [onHover] the pointer is at this line
- * @property {(id: string) => void} [onPick] this line was clicked
  * @property {(text: string) => void} [onNote] something is left out; "" if nothing is
  */
 
@@ -49,23 +44,18 @@ export class Panel {
    */
   constructor(element, options) {
     this._element = element;
-    this._options = { xName: "iterations", smoothing: 0, isLog: false, many: false, ...options };
+    this._options = { xName: "iterations", smoothing: 0, isLog: false, ...options };
     this._series = [];
     this._fine = new Map();
     this._range = null;
     this._lines = [];
-    this._chosen = null;
-    this._hovered = null;
     this._frame = null;
     this._makeParts();
     this._chart = globalThis.echarts.init(this._canvas, null, { renderer: "canvas" });
     attach(element, this._target());
-    this._sizes = new ResizeObserver(() => this._resized());
-    this._sizes.observe(element);
-    this._theme = globalThis.matchMedia("(prefers-color-scheme: dark)");
-    this._redraw = () => this._drawSoon();
+    new ResizeObserver(() => this._resized()).observe(element);
     this._due = null;
-    this._theme.addEventListener("change", this._redraw);
+    onThemeChange(() => this._drawSoon());
   }
 
   /**
@@ -99,30 +89,6 @@ export class Panel {
   }
 
   /**
-   * Let some curves stand out.
-   * @param {Iterable<string>|null} ids null for all alike
-   */
-  highlight(ids) {
-    this._chosen = ids === null ? null : new Set(ids);
-    this._drawSoon();
-  }
-
-  /**
-   * Let one curve stand out for a moment.
-   * @param {string|null} id
-   */
-  point(id) {
-    if (id === this._hovered) return;
-    this._hovered = id;
-    this._drawAbove();
-  }
-
-  /** The range of x that is shown; null if it is all. */
-  get range() {
-    return this._range;
-  }
-
-  /**
    * Zoom to shares of what is shown: (0.2, 0.8) comes nearer, (-0.2, 1.2) steps back, (0.2, 1.2) moves on.
    * @param {number} low
    * @param {number} high
@@ -143,18 +109,9 @@ export class Panel {
     if (this._range) this._setRange(null);
   }
 
-  /** Take everything away. */
-  dispose() {
-    cancelAnimationFrame(this._due);
-    this._sizes.disconnect();
-    this._theme.removeEventListener("change", this._redraw);
-    this._chart.dispose();
-    this._element.replaceChildren();
-  }
-
   _makeParts() {
-    const make = (name, tag = "div") => {
-      const part = this._element.ownerDocument.createElement(tag);
+    const make = (name) => {
+      const part = this._element.ownerDocument.createElement("div");
       part.className = name;
       part.setAttribute("aria-hidden", "true");
       this._element.append(part);
@@ -165,7 +122,6 @@ export class Panel {
     this._element.tabIndex = 0;
     this._element.setAttribute("role", "img");
     this._canvas = make("chart-canvas");
-    this._above = make("chart-above", "canvas");
     this._cursor = make("chart-cursor");
     this._tip = make("chart-tip");
     this._cursor.hidden = true;
@@ -179,10 +135,6 @@ export class Panel {
       reset: () => this.reset(),
       hover: (x, y) => this._hover(x, y),
       leave: () => this._leave(),
-      click: (x, y) => {
-        const found = this._lineAt(x, y);
-        if (found) this._options.onPick?.(found.line.id);
-      },
     };
   }
 
@@ -220,46 +172,30 @@ export class Panel {
   }
 
   _draw() {
-    const { many, smoothing, isLog } = this._options;
+    const { smoothing, isLog } = this._options;
     const colors = this._colors();
     let left = 0;
     this._lines = this._series.map((one, i) => {
       const { x, y } = refined(one, this._fine.get(one.id) ?? null);
       const cut = visible(x, smoothed(y, smoothing), this._range, isLog);
-      const raw = smoothing && !many ? visible(x, y, this._range, isLog) : { points: [], inside: [] };
+      const raw = smoothing ? visible(x, y, this._range, isLog) : { points: [], inside: [] };
       left += cut.left;
-      const color = one.color ?? colors.series[i % colors.series.length];
-      const dash = many ? "solid" : DASHES[Math.floor(i / 2) % DASHES.length];
-      return { ...one, points: cut.points, inside: cut.inside, raw: raw.points, rawInside: raw.inside, color, dash };
+      const dash = DASHES[i % DASHES.length];
+      return {
+        ...one,
+        points: cut.points,
+        inside: cut.inside,
+        raw: raw.points,
+        rawInside: raw.inside,
+        color: colors.series[i % COLORS],
+        dash,
+      };
     });
     this._options.onNote?.(noteOf(left));
     this._frame = this._framed();
-    const option = this._option(colors);
+    const option = this._frame ? linesOf(this._lines, this._frame, colors) : { series: [] };
     this._chart.setOption(option, { notMerge: true });
     this._element.setAttribute("aria-label", this._described());
-    this._drawAbove();
-  }
-
-  /** Draw the line under the pointer on a canvas of its own: to draw a thousand again takes too long. */
-  _drawAbove() {
-    const { clientWidth: width, clientHeight: height } = this._element;
-    const ratio = globalThis.devicePixelRatio;
-    this._above.width = width * ratio;
-    this._above.height = height * ratio;
-    const line = this._options.many && this._lines.find((one) => one.id === this._hovered);
-    if (!line || !this._frame) return;
-    const pen = this._above.getContext("2d");
-    pen.scale(ratio, ratio);
-    pen.strokeStyle = line.color;
-    pen.lineWidth = 3.5;
-    pen.lineJoin = "round";
-    pen.beginPath();
-    line.points.forEach((point) => pen.lineTo(...this._pixels(point)));
-    pen.stroke();
-  }
-
-  _pixels(point) {
-    return this._chart.convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, point);
   }
 
   _framed() {
@@ -267,25 +203,16 @@ export class Panel {
     const x = this._range ?? this._whole();
     const y = extent(insides.length ? insides : this._lines.flatMap((line) => line.points), 1);
     if (!x || !y) return null;
-    const { isLog, xName, many } = this._options;
-    const right = many ? MARGINS.right : rightMargin(this._lines.length, this._element.clientWidth);
+    const { isLog, xName } = this._options;
+    const right = rightMargin(this._lines.length, this._element.clientWidth);
     return { x, y, isLog, xName, right };
   }
 
-  _option(colors) {
-    if (!this._frame) return { series: [] };
-    if (!this._options.many) return fewLines(this._lines, this._frame, colors);
-    return manyLines(this._lines, this._chosen, this._frame, colors);
-  }
-
   _colors() {
-    const style = getComputedStyle(this._element);
-    const of = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
     return {
-      text: of("--chart-text", "#555"),
-      rule: of("--chart-rule", "#ddd"),
-      faded: of("--chart-faded", "#999"),
-      series: Array.from({ length: COLORS }, (_, i) => of(`--series-${i + 1}`, "#0072b2")),
+      text: color("quiet"),
+      rule: color("line"),
+      series: Array.from({ length: COLORS }, (_, i) => color(`series-${i + 1}`)),
     };
   }
 
@@ -303,40 +230,14 @@ export class Panel {
     );
   }
 
-  /** Find the line that the pointer is at, and its point. */
-  _lineAt(x, y) {
-    const share = this._shareAt(x);
-    if (share === null) return null;
-    const [from, to] = this._frame.x;
-    const at = from + share * (to - from);
-    let found = null;
-    for (const line of this._lines) {
-      const point = pointAt(line, at, (to - from) * GAP);
-      if (!point) continue;
-      const [, height] = this._pixels(point);
-      const away = Math.abs(height - y);
-      if (away < REACH && (!found || away < found.away)) found = { line, point, away };
-    }
-    return found;
-  }
-
   _hover(x, y) {
     const share = this._shareAt(x);
     if (share === null || x < MARGINS.left) {
       this._leave();
       return;
     }
-    const found = this._lineAt(x, y);
-    this.point(found?.line.id ?? null);
-    this._options.onHover?.(found?.line.id ?? null);
     const [from, to] = this._frame.x;
-    const rows = this._options.many ? this._rowsOf(found) : this._rowsAt(from + share * (to - from), (to - from) * GAP);
-    this._element.classList.toggle("is-pickable", Boolean(found && this._options.onPick));
-    this._showTip(rows, x, y);
-  }
-
-  _rowsOf(found) {
-    return found ? [{ line: found.line, point: found.point }] : [];
+    this._showTip(this._rowsAt(from + share * (to - from), (to - from) * GAP), y);
   }
 
   _rowsAt(at, gap) {
@@ -344,12 +245,12 @@ export class Panel {
     return rows.filter((row) => row.point);
   }
 
-  _showTip(rows, x, y) {
+  _showTip(rows, y) {
     this._cursor.hidden = this._tip.hidden = rows.length === 0;
     if (!rows.length) return;
     const { xName, smoothing, label } = this._options;
     const write = xName === "time" ? duration : shown;
-    const [px] = this._pixels(rows[0].point);
+    const [px] = this._chart.convertToPixel({ xAxisIndex: 0, yAxisIndex: 0 }, rows[0].point);
     const head = document.createElement("div");
     head.className = "chart-tip-head";
     head.textContent = `${xName} ${write(rows[0].point[0])}${smoothing ? ", smoothed" : ""}`;
@@ -365,8 +266,6 @@ export class Panel {
 
   _leave() {
     this._cursor.hidden = this._tip.hidden = true;
-    this.point(null);
-    this._options.onHover?.(null);
   }
 }
 

@@ -9,7 +9,6 @@ export function attachFilters(within) {
   for (const box of within.querySelectorAll("input[data-filters]")) {
     box.addEventListener("input", () => filter(box));
     box.form?.addEventListener("submit", (event) => event.preventDefault());
-    box.form?.querySelector(".run-apply")?.setAttribute("hidden", "");
   }
 }
 

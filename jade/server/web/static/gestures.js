@@ -2,7 +2,7 @@
  * What hands do on a chart: drag over a range, wheel, keys, hover. It knows nothing of what is drawn.
  */
 
-const SHORTEST_DRAG = 6; // pixels: less is a click
+const SHORTEST_DRAG = 6; // pixels: less is a slip
 const STEP = 0.2; // of the width, for one key or one notch of the wheel
 
 /**
@@ -13,7 +13,6 @@ const STEP = 0.2; // of the width, for one key or one notch of the wheel
  * @property {() => void} reset show all
  * @property {(x: number, y: number) => void} hover
  * @property {() => void} leave
- * @property {(x: number, y: number) => void} click
  */
 
 /**
@@ -86,12 +85,11 @@ function dragging(element, mark, target) {
   });
   element.addEventListener("pointerup", (event) => {
     if (from === null) return;
-    const { x, y } = place(event, element);
+    const { x } = place(event, element);
     const [low, high] = [Math.min(x, from), Math.max(x, from)];
     from = null;
     mark.hidden = true;
     if (high - low >= SHORTEST_DRAG) target.zoom(target.at(low), target.at(high));
-    else target.click(x, y);
   });
   const forget = () => {
     from = null;

@@ -3,33 +3,46 @@
  */
 
 import { applyFilters, attachFilters } from "./filters.js";
-import { PageParts } from "./page_parts.js";
-import { attachImages } from "./run_images.js";
+import { keepAsking, refresh } from "./live.js";
+import { Images } from "./run_images.js";
 import { Panels } from "./run_panels.js";
-import { localize } from "./times.js";
-
-const MILLISECONDS = 3000;
 
 const page = document.querySelector(".run");
 const here = page.dataset.here;
 const panels = new Panels(document.getElementById("curves"), here);
+const images = new Images(document.getElementById("images"), here);
 
+document.documentElement.classList.add("scripted");
 attachFilters(page);
 attachNames(document.querySelector(".run-add input[name=add]"), document.getElementById("run-names"));
-scrollToEnd();
+toEnd();
 panels.load();
-const loadImages = attachImages(document.getElementById("images"), here);
+images.load();
+keepAsking(follow);
 
-new PageParts({
-  milliseconds: MILLISECONDS,
-  isWanted: () => document.getElementById("head").dataset.live === "yes",
-  onChange: async (changed) => {
-    for (const part of changed) localize(part);
-    applyFilters(page);
-    panels.load();
-    (await loadImages)();
-  },
-}).start();
+/** Take over what is new of a run that runs, and once more when it has ended. */
+async function follow() {
+  if (document.getElementById("head").dataset.running === "no") return;
+  const wasAtEnd = isAtEnd();
+  const fresh = await refresh(location.href);
+  if (!fresh) return;
+  // There is something to show that there was no place for.
+  if (fresh.querySelector(".run").dataset.structure !== page.dataset.structure) location.reload();
+  if (wasAtEnd) toEnd();
+  applyFilters(page);
+  await Promise.all([panels.load(), images.load()]);
+}
+
+function isAtEnd() {
+  const lines = document.querySelector(".run-console");
+  return !lines || lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 4;
+}
+
+/** Show the newest lines of what was printed. */
+function toEnd() {
+  const lines = document.querySelector(".run-console");
+  if (lines) lines.scrollTop = lines.scrollHeight;
+}
 
 /** Offer the names of runs that hold what is typed. */
 function attachNames(box, list) {
@@ -46,10 +59,4 @@ function attachNames(box, list) {
     });
     list.replaceChildren(...options);
   });
-}
-
-/** Show the newest lines of what was printed. */
-function scrollToEnd() {
-  const lines = document.querySelector(".run-console");
-  if (lines) lines.scrollTop = lines.scrollHeight;
 }

@@ -4,22 +4,24 @@
 
 import { shown } from "./points.js";
 
-/**
- * Put sliders into the place of the forms that ask the server.
- * @param {HTMLElement|null} section
- * @param {string} here address of the run
- */
-export async function attachImages(section, here) {
-  if (!section) return () => {};
-  const figures = [...section.querySelectorAll(".run-images")];
-  const sliders = new Map(figures.map((figure) => [figure.dataset.key, new Slider(figure)]));
-  const load = async () => {
-    const answer = await fetch(`${here}/images.json`, { cache: "no-cache" }).catch(() => null);
+export class Images {
+  /**
+   * @param {HTMLElement|null} section with a figure for each key; null if there are no images
+   * @param {string} here address of the run
+   */
+  constructor(section, here) {
+    this._here = here;
+    const figures = section ? [...section.querySelectorAll(".run-images")] : [];
+    this._sliders = new Map(figures.map((figure) => [figure.dataset.key, new Slider(figure)]));
+  }
+
+  /** Ask which steps there are, and put sliders into the place of the forms that ask the server. */
+  async load() {
+    if (!this._sliders.size) return;
+    const answer = await fetch(`${this._here}/images.json`, { cache: "no-cache" }).catch(() => null);
     if (!answer?.ok) return;
-    for (const { key, steps } of await answer.json()) sliders.get(key)?.show(steps);
-  };
-  await load();
-  return load;
+    for (const { key, steps } of await answer.json()) this._sliders.get(key)?.show(steps);
+  }
 }
 
 class Slider {

@@ -107,7 +107,7 @@ export class Panels {
 
   _settings() {
     const { smoothing, log, axis } = this._tools.elements;
-    return { smoothing: Number(smoothing.value), isLog: log.checked, xName: axis.value };
+    return { smoothing: Number(smoothing.value), isLog: log.checked, xName: axis.selectedOptions[0].text };
   }
 
   _attachTools() {
