@@ -43,6 +43,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self.commits = 0  # transactions that have ended well: what was read at one number may be kept for it
         self._lock = threading.RLock()  # of the one who writes
         self._opening = threading.Lock()
         self._readers = threading.local()
@@ -94,6 +95,7 @@ class Store:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
+                self.commits += 1
             except BaseException:
                 self._undo()
                 raise

@@ -57,8 +57,10 @@ def of_parameter(key: str, title: str, distribution: Distribution | None, values
         if len(texts) > _MOST_CATEGORIES and len(numbers) == len(listed) + len(known):
             return Axis(key, title, scale_of(numbers))
         return Axis(key, title, "category", list(texts))
-    is_log = distribution is not None and "log" in distribution.name and distribution.lower > 0
-    return Axis(key, title, "log" if is_log and all(value > 0 for value in known) else scale_of(known))
+    if distribution is None:
+        return Axis(key, title, scale_of(known))
+    is_log = "log" in distribution.name and all(value > 0 for value in known)
+    return Axis(key, title, "log" if is_log else "linear")
 
 
 def scale_of(numbers: Iterable[float]) -> str:

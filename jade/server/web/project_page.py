@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from jade.server.context import Context
-from jade.server.web import responses
+from jade.server.web import project_view, responses
+from jade.server.web.wanted import Wanted
 
 
 def find(db: sqlite3.Connection, entity: str, name: str) -> sqlite3.Row | None:
@@ -34,4 +35,11 @@ def show(context: Context, request: Request) -> Response:
         return responses.nothing(
             request, f"This server has no project {path['project']} of {path['entity']}."
         )
-    return responses.page(request, "project.html", project=project)
+    now = context.parts.now()
+    return responses.page(
+        request,
+        "project.html",
+        project=project,
+        sweeps=project_view.sweep_lines(context.db, project, now),
+        table=project_view.run_table(context.db, project, Wanted.of(request.query_params), now),
+    )

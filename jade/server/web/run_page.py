@@ -226,7 +226,7 @@ def show(context: Context, request: Request) -> Response:
     added = query.get("add", "").strip()
     found = run_lookup.search(context.db, of, added) if added else []
     if len(found) == 1 or any(added in (row["name"], row["display_name"]) for row in found[:1]):
-        return responses.guarded(RedirectResponse(view.beside_too(found[0]["name"]), 303))
+        return RedirectResponse(view.beside_too(found[0]["name"]), 303)
     return responses.page(
         request,
         "run.html",

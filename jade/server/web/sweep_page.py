@@ -89,9 +89,9 @@ def curves(context: Context, request: Request) -> Response:
 
 def _thin(curve: Curve, most: int) -> tuple[list[float], list[float]]:
     """Return at most so many points of a curve, the last one among them, with the digits that are seen."""
-    stride = max(1, math.ceil(len(curve.x) / most))
-    first = (len(curve.x) - 1) % stride
-    return [_short(x) for x in curve.x[first::stride]], [_short(y) for y in curve.y[first::stride]]
+    last = len(curve.x) - 1
+    kept = [*range(0, last, max(1, math.ceil(last / (most - 1)))), last]
+    return [_short(curve.x[at]) for at in kept], [_short(curve.y[at]) for at in kept]
 
 
 def _short(value: float) -> float:

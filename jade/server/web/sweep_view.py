@@ -74,10 +74,15 @@ class View:
         return _chosen(self.wanted.one("metric"), self.metrics)
 
     @property
+    def usual_goal(self) -> str:
+        """What the sweep is for, "minimize" or "maximize"; as W&B, the first if it does not say."""
+        return str((self.config.get("metric") or {}).get("goal") or GOALS[0])
+
+    @property
     def goal(self) -> str:
-        """What is better, "minimize" or "maximize": as the reader asks, else as the sweep says."""
+        """What is better, as the reader asks, else as the sweep says."""
         asked = self.wanted.one("goal")
-        return asked if asked in GOALS else str((self.config.get("metric") or {}).get("goal") or GOALS[0])
+        return asked if asked in GOALS else self.usual_goal
 
     @property
     def is_highest_best(self) -> bool:

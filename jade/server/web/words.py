@@ -11,7 +11,7 @@ NONE = "–"
 _DIGITS = 4
 _MOST_WHOLE = 10**9
 _MOST_DECIMALS = 6
-_LIKE = 1000  # numbers of like size: the greatest is less than so many times the least
+_LIKE = 10_000  # numbers of like size: the greatest is less than so many times the least
 
 
 def number(given: object) -> str:
@@ -36,7 +36,7 @@ def alike(given: Iterable[object]) -> dict[object, str]:
     sizes = [abs(one) for one in known if math.isfinite(one) and one != 0]
     if not sizes or all(one == int(one) for one in sizes) or max(sizes) >= min(sizes) * _LIKE:
         return {one: number(one) for one in known}
-    decimals = _DIGITS - 1 - math.floor(math.log10(max(sizes)))
+    decimals = _DIGITS - math.floor(math.log10(max(sizes)))
     if not 0 <= decimals <= _MOST_DECIMALS:
         return {one: number(one) for one in known}
     return {one: f"{one:.{decimals}f}" if math.isfinite(one) else number(one) for one in known}

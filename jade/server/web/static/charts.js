@@ -39,6 +39,34 @@ export function axisStyle() {
 }
 
 /**
+ * Give ends of an axis that read well, at or just beyond those of what it shows.
+ * @param {[number, number]} ends
+ * @param {"linear" | "log" | "category"} scale
+ * @returns {[number, number]}
+ */
+export function rounded([least, most], scale) {
+  if (scale === "log") {
+    if (least === most) return [least / 2, most * 2];
+    return [leading(least, Math.floor), leading(most, Math.ceil)];
+  }
+  const room = most - least || Math.abs(most) || 1;
+  const step = 10 ** Math.floor(Math.log10(room)) / (room / 10 ** Math.floor(Math.log10(room)) < 4 ? 4 : 2);
+  const [from, to] = [Math.floor(least / step), Math.ceil(most / step)];
+  return [plain(from * step), plain((to > from ? to : from + 1) * step)];
+}
+
+/** Round a positive number to one digit. */
+function leading(value, round) {
+  const size = 10 ** Math.floor(Math.log10(value));
+  return plain(round(plain(value / size)) * size);
+}
+
+/** Drop what binary fractions add to a number. */
+function plain(value) {
+  return Number(value.toPrecision(12));
+}
+
+/**
  * Write a number with as few characters as tell it apart.
  * @param {number | string} value
  * @returns {string}

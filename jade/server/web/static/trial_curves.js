@@ -1,6 +1,6 @@
 /** The metric over time: a line for each trial. */
 
-import { axisStyle, chart } from "./charts.js";
+import { axisStyle, chart, rounded } from "./charts.js";
 import { color } from "./theme.js";
 
 /**
@@ -64,16 +64,13 @@ function dash(x, y, widest) {
 }
 
 /**
- * Give the ends of both axes, with a little room above and below.
+ * Give the ends of both axes.
  * @param {[number[], number[]][]} curves
  * @param {string} scale
  */
 function bounds(curves, scale) {
-  const x = ends(curves.map((curve) => curve[0]));
-  const y = ends(curves.map((curve) => curve[1]));
-  if (scale === "log") return { x, y: [y[0] / 1.1, y[1] * 1.1] };
-  const room = (y[1] - y[0]) * 0.03 || Math.abs(y[0]) * 0.1 || 1;
-  return { x, y: [y[0] - room, y[1] + room] };
+  const [x, y] = [0, 1].map((at) => ends(curves.map((curve) => curve[at])));
+  return { x: rounded(x, "linear"), y: rounded(y, scale) };
 }
 
 /** @param {number[][]} lists */
