@@ -23,8 +23,12 @@ def store(tmp_path):
 def run_of(store, rows, name="r"):
     """Begin a run that logs rows, and give its id."""
     with store.write() as db:
-        run, _ = runs.upsert(db, {"entityName": "e", "modelName": "p", "name": name, "host": "h"}, "e", None, 0.0)
-        lines = [json.dumps({"_step": number, "_runtime": number / 2, **row}) for number, row in enumerate(rows)]
+        run, _ = runs.upsert(
+            db, {"entityName": "e", "modelName": "p", "name": name, "host": "h"}, "e", None, 0.0
+        )
+        lines = [
+            json.dumps({"_step": number, "_runtime": number / 2, **row}) for number, row in enumerate(rows)
+        ]
         body = {"files": {HISTORY: {"offset": 0, "content": lines}}}
         runs.stream(db, runs.by_id(db, run), body, 0.0)
     return run
@@ -69,7 +73,9 @@ def test_what_is_kept_of_many_values_is_their_outline(count):
 
 
 def test_nan_and_infinity_are_no_points(store):
-    run = run_of(store, [{"loss": 1.0}, {"loss": math.nan}, {"loss": math.inf}, {"loss": "NaN"}, {"loss": 2.0}])
+    run = run_of(
+        store, [{"loss": 1.0}, {"loss": math.nan}, {"loss": math.inf}, {"loss": "NaN"}, {"loss": 2.0}]
+    )
 
     assert within(store, run, "loss") == [(0, 1.0), (4, 2.0)]
 
@@ -114,7 +120,11 @@ def test_a_run_without_epochs_is_not_drawn_over_them(store):
 def test_the_axes_of_a_run_of_jade_are_all_three(store):
     run = run_of(store, [{"iterations": 1, "epochs": 0, "loss": 1.0}])
 
-    assert run_curves.axes(store.read(), run) == {"iterations": "iterations", "epochs": "epochs", "time": "time"}
+    assert run_curves.axes(store.read(), run) == {
+        "iterations": "iterations",
+        "epochs": "epochs",
+        "time": "time",
+    }
 
 
 def test_points_that_were_logged_for_an_earlier_iteration_are_put_in_order(store):

@@ -119,7 +119,9 @@ def swept(doors, values, goal="maximize"):
     sweep = doors.graphql(SWEEP, config=json.dumps(config)).data["upsertSweep"]["sweep"]["name"]
     names = []
     for value in values:
-        names.append(begin(doors, {"model.params.lr": value / 10}, sweep=sweep, displayName=f"trial of {value}"))
+        names.append(
+            begin(doors, {"model.params.lr": value / 10}, sweep=sweep, displayName=f"trial of {value}")
+        )
         log(doors, names[-1], [{"iterations": 0, "accuracy": 0.0}, {"iterations": 10, "accuracy": value}])
         doors.stream(names[-1], {"complete": True, "exitcode": 0})
     return sweep, names
@@ -194,7 +196,13 @@ def test_a_page_that_has_not_changed_is_not_sent_again(doors, run):
 
 
 def test_the_addresses_of_wb_lead_to_the_same_thing_here(doors, run):
-    wanted = {"overview": "", "logs": "#console", "files": "#files", "files/media/images": "#files", "nonsense": ""}
+    wanted = {
+        "overview": "",
+        "logs": "#console",
+        "files": "#files",
+        "files/media/images": "#files",
+        "nonsense": "",
+    }
 
     found = {name: get(doors, f"/e/p/runs/{run}/{name}").headers["location"] for name in wanted}
 
@@ -204,7 +212,12 @@ def test_the_addresses_of_wb_lead_to_the_same_thing_here(doors, run):
 def test_the_config_is_in_groups_and_can_be_searched(doors):
     run = begin(
         doors,
-        {"model.params.lr": 0.01, "data": {"train": {"split": "valid"}}, "seed": 1, "model.layers": list(range(60))},
+        {
+            "model.params.lr": 0.01,
+            "data": {"train": {"split": "valid"}},
+            "seed": 1,
+            "model.layers": list(range(60)),
+        },
     )
 
     whole, found, nothing = (page(doors, run, query).html for query in ("", "?q=LR+0.01", "?q=nonsense"))
@@ -219,7 +232,11 @@ def test_the_config_is_in_groups_and_can_be_searched(doors):
 
 def test_metrics_are_in_the_order_in_which_one_looks_at_them(doors):
     run = begin(doors, {"eval.Accuracy.class": "A", "eval.Parts.class": "B"})
-    log(doors, run, [{"iterations": 1, "epochs": 1, "Accuracy": 1.0, "Rec Loss": 2.0, "Parts/Loss": 3.0, "KL": 4.0}])
+    log(
+        doors,
+        run,
+        [{"iterations": 1, "epochs": 1, "Accuracy": 1.0, "Rec Loss": 2.0, "Parts/Loss": 3.0, "KL": 4.0}],
+    )
 
     shown = page(doors, run)
 
@@ -273,7 +290,9 @@ def test_runs_beside_each_other_tell_in_what_they_differ(doors):
 def test_as_many_runs_are_drawn_as_there_are_colors_and_unknown_ones_are_passed_over(doors, run):
     others = [begin(doors) for _ in range(9)]
 
-    shown = page(doors, run, f"?with={','.join(others[:5])},none&with={others[5]}&with={','.join(others[6:])},{run}")
+    shown = page(
+        doors, run, f"?with={','.join(others[:5])},none&with={others[5]}&with={','.join(others[6:])},{run}"
+    )
 
     assert re.findall(r'data-run="([^"]*)"', shown.html) == [run, *others[:7]]
 
@@ -286,7 +305,10 @@ def test_a_run_is_added_by_its_name(doors, run):
     several = page(doors, run, "?add=alike")
     none = page(doors, run, "?add=nonsense")
 
-    assert (added.status, added.headers["location"]) == (303, f"/e/p/runs/{run}?with={alike[0]}&with={other}#curves")
+    assert (added.status, added.headers["location"]) == (
+        303,
+        f"/e/p/runs/{run}?with={alike[0]}&with={other}#curves",
+    )
     assert several.links["alike a"] == f"/e/p/runs/{run}?with={alike[0]}#curves"
     assert "No run of this project is called “nonsense”." in none.text
 
@@ -317,7 +339,9 @@ def test_a_range_of_a_curve_is_sent_in_full(doors, run):
     log(doors, run, [{"iterations": i, "loss": i % 7} for i in range(2000)])
 
     whole = json.loads(get(doors, f"/e/p/runs/{run}/curve.json?key=loss").body)["curves"]["loss"][run]
-    part = json.loads(get(doors, f"/e/p/runs/{run}/curve.json?key=loss&from=500&to=520").body)["curves"]["loss"][run]
+    part = json.loads(get(doors, f"/e/p/runs/{run}/curve.json?key=loss&from=500&to=520").body)["curves"][
+        "loss"
+    ][run]
 
     assert len(whole["x"]) <= 256
     assert part == {"x": list(range(500, 521)), "y": [i % 7 for i in range(500, 521)]}
@@ -340,10 +364,20 @@ def test_an_axis_that_is_none_is_refused(doors, run):
 
 def test_images_are_shown_by_key_and_step(doors, run):
     one = {"_type": "image-file", "path": "media/images/one.png"}
-    two = {"_type": "images/separated", "filenames": ["media/images/a.png", "media/images/b.png"], "captions": ["A", "B"]}
-    log(doors, run, [{"iterations": 0, "x": one}, {"iterations": 5, "x": two}, {"iterations": 9, "deep": {"y": one}}])
+    two = {
+        "_type": "images/separated",
+        "filenames": ["media/images/a.png", "media/images/b.png"],
+        "captions": ["A", "B"],
+    }
+    log(
+        doors,
+        run,
+        [{"iterations": 0, "x": one}, {"iterations": 5, "x": two}, {"iterations": 9, "deep": {"y": one}}],
+    )
 
-    steps = {shown["key"]: shown["steps"] for shown in json.loads(get(doors, f"/e/p/runs/{run}/images.json").body)}
+    steps = {
+        shown["key"]: shown["steps"] for shown in json.loads(get(doors, f"/e/p/runs/{run}/images.json").body)
+    }
     last, earlier = page(doors, run), page(doors, run, "?at=4")
 
     assert [(step["at"], len(step["images"])) for step in steps["x"]] == [(0, 1), (5, 2)]
@@ -366,7 +400,14 @@ def test_a_broken_image_is_none(doors, run, value):
 
 
 def test_checkpoints_are_the_first_of_the_files_and_say_what_they_are(doors, run):
-    for name in ("z.txt", "checkpoint_90.pt", "checkpoint_1000.pt", "model.pt", "media/images/a.png", "code/a.py"):
+    for name in (
+        "z.txt",
+        "checkpoint_90.pt",
+        "checkpoint_1000.pt",
+        "model.pt",
+        "media/images/a.png",
+        "code/a.py",
+    ):
         upload(doors, run, name, b"1234")
 
     shown = page(doors, run)
@@ -397,14 +438,18 @@ def test_an_image_is_shown_and_no_other_file(doors, run):
     for name in ("a.png", "b.svg", "c.html"):
         upload(doors, run, name, PNG)
 
-    replies = [get(doors, f"/e/p/runs/{run}/image/{name}") for name in ("a.png", "b.svg", "c.html", "none.png")]
+    replies = [
+        get(doors, f"/e/p/runs/{run}/image/{name}") for name in ("a.png", "b.svg", "c.html", "none.png")
+    ]
 
     assert [reply.status for reply in replies] == [200, 404, 404, 404]
     assert (replies[0].headers["content-type"], replies[0].body) == ("image/png", PNG)
     assert replies[0].headers["content-security-policy"] == "sandbox; default-src 'none'"
 
 
-@pytest.mark.parametrize("name", ["../../server.sqlite", "%2e%2e/%2e%2e/server.sqlite", "/etc/passwd", "none", ""])
+@pytest.mark.parametrize(
+    "name", ["../../server.sqlite", "%2e%2e/%2e%2e/server.sqlite", "/etc/passwd", "none", ""]
+)
 def test_what_is_no_file_of_the_run_is_not_found(doors, run, name):
     assert get(doors, f"/e/p/runs/{run}/file/{name}").status == 404
 
@@ -427,7 +472,11 @@ def test_the_last_lines_that_were_printed_are_shown_and_all_can_be_downloaded(do
 def test_a_run_that_has_said_nothing_has_a_page(doors, run):
     shown = page(doors, run)
 
-    for text in ("No numbers have been logged yet.", "No files have been uploaded yet.", "Nothing has been printed yet."):
+    for text in (
+        "No numbers have been logged yet.",
+        "No files have been uploaded yet.",
+        "Nothing has been printed yet.",
+    ):
         assert text in shown.text
     assert "The config is empty." in shown.text
 

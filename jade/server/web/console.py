@@ -14,7 +14,8 @@ LONGEST = 4000  # characters of a line that are shown
 _TIMED = re.compile(r"^(ERROR )?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z? ")
 # A color or a style; what moves the cursor; a title of the window; a set of characters; another mark.
 _ESCAPE = re.compile(
-    r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[()*+][0-~]|\x1b[=>78DEHMc]?"
+    r"\x1b\[([0-9;]*)m|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"|\x1b[()*+][0-~]|\x1b[=>78DEHMc]?"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
