@@ -23,6 +23,8 @@ from jade.server.runs import HISTORY, number_or_none
 AXES = ("iterations", "epochs", "time")
 MOST_POINTS = 1200  # of one curve within a range: about one for each pixel
 _ANCHORS = 200  # rows that say which epoch and second an iteration belongs to
+_SPARE = 2  # anchors before and behind a range
+_PARSED_AT_ONCE = 500
 # Where each axis is found in a row; the first that is there counts.
 _KEYS: Mapping[str, Sequence[str]] = {
     "iterations": ("iterations", "_step"),
@@ -42,7 +44,7 @@ class Points:
 
 def axes(db: sqlite3.Connection, run: int) -> dict[str, str]:
     """Return over what the curves of a run can be drawn, and what it is called."""
-    anchors = _anchors(db, run)
+    anchors = [row for _, row in _anchors(db, run)]
     found = [axis for axis in AXES if any(_at(row, axis) is not None for row in anchors)]
     has_iterations = any("iterations" in row for row in anchors)
     return {axis: "steps" if axis == "iterations" and not has_iterations else axis for axis in found}
@@ -83,10 +85,12 @@ def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple
     """Return the points of a run in a range of an axis, from its rows; at most `MOST_POINTS`."""
     low, high = between
     points = []
-    for row in _rows(db, run, key):
-        x, y = _at(row, axis), number_or_none(inside(row, key))
-        if x is not None and y is not None and math.isfinite(y) and low <= x <= high:
-            points.append((x, y))
+    for row in _rows(db, run, key, _numbers(db, run, axis, between)):
+        x = _at(row, axis)
+        if x is not None and low <= x <= high:
+            y = _finite(row[key] if key in row else inside(row, key))
+            if y is not None:
+                points.append((x, y))
     points.sort(key=lambda point: point[0])
     kept = spread([y for _, y in points], MOST_POINTS)
     return Points([points[i][0] for i in kept], [points[i][1] for i in kept])
@@ -105,30 +109,55 @@ def spread(values: Sequence[float], most: int) -> list[int]:
     return sorted(kept)
 
 
-def _rows(db: sqlite3.Connection, run: int, key: str) -> Iterator[Mapping[str, Any]]:
+def _rows(
+    db: sqlite3.Connection, run: int, key: str, numbers: tuple[int, int]
+) -> Iterator[Mapping[str, Any]]:
     """Give the rows that may hold a key: SQLite passes over most others without their being parsed."""
     plain = max(_PLAIN.findall(key), key=len, default="")
-    query = "SELECT text FROM lines WHERE run = ? AND file = ? AND instr(text, ?) ORDER BY number"
-    for (text,) in db.execute(query, (run, HISTORY, plain)):
-        yield json.loads(text)
+    cursor = db.execute(
+        "SELECT text FROM lines WHERE run = ? AND file = ? AND number BETWEEN ? AND ? AND instr(text, ?)"
+        " ORDER BY number",
+        (run, HISTORY, *numbers, plain),
+    )
+    while some := cursor.fetchmany(_PARSED_AT_ONCE):
+        yield from json.loads(f"[{','.join(text for (text,) in some)}]")
 
 
-def _anchors(db: sqlite3.Connection, run: int) -> list[Mapping[str, Any]]:
-    """Return rows at even distances, the first and the last among them."""
+def _numbers(db: sqlite3.Connection, run: int, axis: str, between: tuple[float, float]) -> tuple[int, int]:
+    """Return the numbers of the rows among which those of a range are: what is logged later lies further on.
+
+    A row may belong to an earlier iteration than the one before it: some more rows are looked through.
+    """
+    anchors = [(number, x) for number, row in _anchors(db, run) if (x := _at(row, axis)) is not None]
+    first = next((i for i, (_, x) in enumerate(anchors) if x >= between[0]), len(anchors)) - _SPARE
+    last = next((i for i, (_, x) in enumerate(anchors) if x > between[1]), len(anchors)) + _SPARE
+    return (
+        anchors[first][0] if first > 0 else 0,
+        anchors[last][0] if last < len(anchors) else runs.MOST_LINES,
+    )
+
+
+def _anchors(db: sqlite3.Connection, run: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return rows at even distances with their numbers, the first and the last among them."""
     last = runs.next_line(db, run, HISTORY) - 1
     numbers = sorted({round(last * i / (_ANCHORS - 1)) for i in range(_ANCHORS)}) if last >= 0 else []
     rows = db.execute(
-        "SELECT text FROM lines WHERE run = ? AND file = ? AND number IN (SELECT value FROM json_each(?))"
-        " ORDER BY number",
+        "SELECT number, text FROM lines WHERE run = ? AND file = ?"
+        " AND number IN (SELECT value FROM json_each(?)) ORDER BY number",
         (run, HISTORY, json.dumps(numbers)),
     )
-    return [json.loads(text) for (text,) in rows]
+    return [(number, json.loads(text)) for number, text in rows]
+
+
+def _finite(value: object) -> float | None:
+    number = value if type(value) is float else number_or_none(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _at(row: Mapping[str, Any], axis: str) -> float | None:
     for key in _KEYS[axis]:
-        value = number_or_none(row.get(key))
-        if value is not None and math.isfinite(value):
+        value = _finite(row.get(key))
+        if value is not None:
             return value
     return None
 
@@ -136,10 +165,10 @@ def _at(row: Mapping[str, Any], axis: str) -> float | None:
 class _Scale:
     """Tells to which epoch or second an iteration belongs, between rows that say both."""
 
-    def __init__(self, anchors: Sequence[Mapping[str, Any]], axis: str) -> None:
+    def __init__(self, anchors: Sequence[tuple[int, Mapping[str, Any]]], axis: str) -> None:
         self._x: list[float] = []
         self._y: list[float] = []
-        for row in anchors:
+        for _, row in anchors:
             x, y = _at(row, "iterations"), _at(row, axis)
             if x is None or y is None or (self._x and x <= self._x[-1]):
                 continue

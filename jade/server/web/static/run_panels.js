@@ -6,6 +6,7 @@ import { Panel } from "./curves.js";
 
 const AT_ONCE = 12; // metrics whose curves are asked for in one request
 const KEPT = 200; // points: the server has left some out of a curve that has more
+const REST_MS = 150;
 const SETTINGS = "jade.curves";
 
 export class Panels {
@@ -23,6 +24,7 @@ export class Panels {
     this._drawn = new Map();
     this._tools = section.querySelector("#curve-tools");
     this._detail = new Map();
+    this._turn = Promise.resolve();
     if (this._tools) this._attachTools();
     for (const more of section.querySelectorAll("details")) {
       more.addEventListener("toggle", () => more.open && this.load());
@@ -63,7 +65,10 @@ export class Panels {
     const panel = this._drawn.get(key);
     panel.show(series);
     // Once: what is added later is drawn as it comes.
-    if (!this._detail.has(key) && series.some((one) => one.x.length > KEPT)) this._look(key, wholeOf(series));
+    if (!this._detail.has(key) && series.some((one) => one.x.length > KEPT)) {
+      this._detail.set(key, null);
+      whenSeen(figure, () => this._lookInTurn(key, wholeOf(series)));
+    }
   }
 
   _made(figure) {
@@ -91,14 +96,24 @@ export class Panels {
   _look(key, range) {
     const wish = Symbol(key);
     this._detail.set(key, wish);
-    setTimeout(async () => {
-      if (this._detail.get(key) !== wish) return;
-      const axis = this._axis();
-      const found = (await this._ask([key], axis, range))?.[key];
-      if (found && axis === this._axis() && this._detail.get(key) === wish) {
-        this._drawn.get(key).refine(new Map(Object.entries(found)));
-      }
-    }, 150);
+    setTimeout(() => this._read(key, range, wish), REST_MS);
+  }
+
+  /** Read whole curves in full, one after the other: the server has others to answer as well. */
+  _lookInTurn(key, range) {
+    if (this._detail.get(key) !== null) return; // it was zoomed meanwhile
+    const wish = Symbol(key);
+    this._detail.set(key, wish);
+    this._turn = this._turn.then(() => this._read(key, range, wish));
+  }
+
+  async _read(key, range, wish) {
+    if (this._detail.get(key) !== wish) return;
+    const axis = this._axis();
+    const found = (await this._ask([key], axis, range))?.[key];
+    if (found && axis === this._axis() && this._detail.get(key) === wish) {
+      this._drawn.get(key).refine(new Map(Object.entries(found)));
+    }
   }
 
   _axis() {
@@ -134,6 +149,16 @@ export class Panels {
       this.load();
     });
   }
+}
+
+/** Call back once, when an element comes into view. */
+function whenSeen(element, act) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    act();
+  });
+  observer.observe(element);
 }
 
 function wholeOf(series) {
