@@ -90,6 +90,16 @@ def span(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def size(given: int) -> str:
+    """Return a number of bytes: "512 B", "1.2 MB"."""
+    known = float(given)
+    for unit in ("B", "kB", "MB", "GB"):
+        if known < 1000:
+            return f"{known:.0f} {unit}" if unit == "B" or known >= 100 else f"{known:.1f} {unit}"
+        known /= 1000
+    return f"{known:.1f} TB"
+
+
 def time_text(seconds: float | None) -> str:
     """Return a moment in UTC, for a reader; the page's script makes it local time."""
     return NONE if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
