@@ -40,6 +40,7 @@ def _environment() -> jinja2.Environment:
     found.filters |= {
         "iso": words.iso,
         "number": words.number,
+        "size": words.size,
         "span": words.span,
         "time": words.time_text,
         "value": words.value,
@@ -90,6 +91,7 @@ def versioned(request: Request, body: bytes, media_type: str, status: int = 200)
 
 
 def guarded(response: Response) -> Response:
-    """Return a response with the headers that every page carries."""
-    response.headers.update(HEADERS)
+    """Return a response with the headers that every page carries, unless it says otherwise itself."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response

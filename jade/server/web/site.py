@@ -12,12 +12,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from jade.server.context import Context, Parts
-from jade.server.web import addresses, project_page, projects_page, responses, static_files, sweep_page
+from jade.server.web import (
+    addresses,
+    project_page,
+    projects_page,
+    responses,
+    run_data,
+    run_page,
+    static_files,
+    sweep_page,
+)
 from jade.server.web.unchanged import Unchanged
 
 Answer = Callable[[Context, Request], Response]
 
 _PROJECT = "/{entity}/{project}"
+_RUN = f"{_PROJECT}/runs/{{run}}"
 # What W&B has beside a project's own page; the client links to some of it, with more behind it.
 _BESIDE = ("workspace", "overview", "sweeps", "runs", "table", "artifacts", "reports", "jobs")
 
@@ -39,6 +49,8 @@ def pages(parts: Parts) -> list[Page]:
         (f"{_PROJECT}/sweeps/{{sweep}}", sweep_page.show),
         (f"{_PROJECT}/sweeps/{{sweep}}/trials.json", sweep_page.trials),
         (f"{_PROJECT}/sweeps/{{sweep}}/curves.json", sweep_page.curves),
+        (_RUN, run_page.show),
+        *((_RUN + below, answer) for below, answer in run_data.pages()),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),
         *((f"{_PROJECT}/{name}/{{more:path}}", _to_the_project) for name in _BESIDE),
         ("/{entity}", projects_page.show),
