@@ -107,15 +107,14 @@ def measured(runs, rows):
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "server", "--log", "errors")
         try:
-            connection = Connection(server.url)
             found = {"posts when it is empty, ms: p50, p99, most": posts(server)}
             found["requests a second, 8 clients at once"] = f"{busy(server):,.0f}"
             began = time.monotonic()
-            sweep = fill(connection, runs, rows)
+            sweep = fill(Connection(server.url), runs, rows)
             found["filled in, s"] = f"{time.monotonic() - began:.0f}"
             found["memory then, MiB"] = memory(server, "VmRSS")
             found["posts then, ms: p50, p99, most"] = posts(server)
-            found |= answers(server, connection, runs, sweep, Path(folder))
+            found |= answers(server, runs, sweep, Path(folder))
             found["memory at the end, MiB: now, most"] = (
                 f"{memory(server, 'VmRSS')}, {memory(server, 'VmHWM')}"
             )
@@ -126,8 +125,9 @@ def measured(runs, rows):
     return found
 
 
-def answers(server, connection, runs, sweep, folder):
+def answers(server, runs, sweep, folder):
     """Time what reads many runs."""
+    connection = Connection(server.url)
     page = f"/local/project/sweeps/{sweep}"
     query = {"entity": "local", "project": "project", "perPage": 1000}
     found = {
@@ -139,7 +139,6 @@ def answers(server, connection, runs, sweep, folder):
         "its curves of one metric as JSON, s": seconds(
             lambda: connection.ask("GET", f"{page}/curves.json?metric=metric0")
         ),
-        "page of a run, s": seconds(lambda: connection.ask("GET", "/local/project/runs/load0")),
     }
     client = Client(server, folder / "client", "project")
     for size in (50, 1000):
