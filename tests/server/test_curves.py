@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from jade.server import curves, runs
+from jade.server import curves, runs, streams
 from jade.server.curves import HISTORY, LONGEST_KEY, MOST_KEYS, MOST_POINTS
 from jade.server.filters import inside
 from jade.server.store import Store
@@ -29,8 +29,11 @@ class Drawn:
         with self.store.write() as db:
             run = run or self.run
             offset = runs.next_line(db, run, HISTORY) if offset is None else offset
-            runs.stream(
-                db, runs.by_id(db, run), {"files": {HISTORY: {"offset": offset, "content": lines}}}, 0.0
+            streams.take(
+                db,
+                runs.by_id(db, run),
+                streams.read({"files": {HISTORY: {"offset": offset, "content": lines}}}),
+                0.0,
             )
 
     def curve(self, key="loss"):
