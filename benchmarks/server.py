@@ -135,6 +135,7 @@ def answers(server, runs, sweep, folder):
         "page of projects, s": seconds(lambda: connection.ask("GET", "/")),
         "page of the project, s": seconds(lambda: connection.ask("GET", "/local/project")),
         "page of the sweep, s": seconds(lambda: connection.ask("GET", page)),
+        "page of a run, s": seconds(lambda: connection.ask("GET", "/local/project/runs/load0")),
         "its trials as JSON, s": seconds(lambda: connection.ask("GET", f"{page}/trials.json")),
         "its curves of one metric as JSON, s": seconds(
             lambda: connection.ask("GET", f"{page}/curves.json?metric=metric0")
