@@ -73,6 +73,26 @@ def owned(
             os.close(descriptor)
 
 
+def is_owned(folder: Path, host: str | None = None, now: float | None = None) -> bool:
+    """Say whether a live process seems to own `folder`, from what its lock says: nothing is locked for it.
+
+    Args:
+        folder: of the run.
+        host: name of this machine; asked for if None.
+        now: seconds since 1970; asked for if None.
+    """
+    path = folder / NAME
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8") or "{}")
+        renewed = path.stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    silent = (time.time() if now is None else now) - renewed
+    if silent > SILENT_SECONDS or not isinstance(owner, dict) or "host" not in owner:
+        return False
+    return owner["host"] != (host or platform.node()) or _lives(owner.get("pid"), 0)
+
+
 # The locks of this process, to which the operating system would grant each a second time.
 _held: set[str] = set()
 _mine = threading.Lock()

@@ -6,12 +6,23 @@ Pure: no file, no network. Those who read trials fill it in; those who show, dra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STATES = ("finished", "running", "pending", "preempted", "killed", "crashed", "failed")
+# As W&B has them; a run's folder says "stopped" of one that can go on, and "died" is one that said no more.
+STATES = (
+    "finished",
+    "running",
+    "pending",
+    "preempted",
+    "stopped",
+    "killed",
+    "died",
+    "crashed",
+    "failed",
+)
 GOALS = ("minimize", "maximize")
 
 
@@ -116,6 +127,13 @@ def counts(rows: Iterable[Trial]) -> dict[str, int]:
     for trial in rows:
         found[trial.state] = found.get(trial.state, 0) + 1
     return {state: found[state] for state in sorted(found, key=_place)}
+
+
+def differing(params: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the keys of which not all of `params` have the same value, in the order of the first ones."""
+    keys = {key: None for given in params for key in given}
+    shown = [{key: repr(value) for key, value in given.items()} for given in params]
+    return tuple(key for key in keys if len({given.get(key) for given in shown}) > 1)
 
 
 def _best_so_far(trials: Trials) -> Iterator[float | None]:

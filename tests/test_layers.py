@@ -17,7 +17,7 @@ RANKS = {
     2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
     3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
     4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
-    5: ["eval"],
+    5: ["eval", "tracking.wandb_sweeps"],
     6: ["loop"],
     7: ["assembly"],
     8: ["experiment", "sweep_check"],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jade.trials import Trial, Trials, best_of, best_so_far, counts, in_order, ranked
+from jade.trials import Trial, Trials, best_of, best_so_far, counts, differing, in_order, ranked
 
 
 def sweep(*rows, goal="minimize"):
@@ -73,3 +73,9 @@ def test_states_are_counted_in_one_order():
     rows = [trial("a", state="failed"), trial("b"), trial("c"), trial("d", state="odd")]
 
     assert list(counts(rows).items()) == [("finished", 2), ("failed", 1), ("odd", 1)]
+
+
+def test_what_differs_is_told_by_value_and_type():
+    params = [{"lr": 1, "beta": 0.5, "layers": [1]}, {"lr": 1.0, "beta": 0.5, "layers": [1]}, {"layers": [1]}]
+
+    assert differing(params) == ("lr", "beta")
