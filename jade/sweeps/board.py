@@ -1,4 +1,4 @@
-"""What is seen of a sweep while it runs: a table that keeps itself up to date, or lines where nobody watches."""
+"""What is seen of a sweep while it runs: a table that stays up to date, or lines where nobody watches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One command for a whole sweep: `python -m jade sweep run FILE`.
 
-Finds a server or starts one, makes the sweep or goes on with it, works with as many agents as wanted, shows how
-it stands, and ends with the best trial. Killed at any moment, the same command goes on where it stopped.
+Finds a server or starts one, makes the sweep or goes on with it, works with as many agents as wanted, shows
+how it stands, and ends with the best trial. Killed at any moment, the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from jade import lock, sweep_check, sweep_file
 from jade import trials as found
 from jade.errors import ConfigError, TrackingError, raise_all
+from jade.options import project_environment
 from jade.sweep_file import Sweep
 from jade.sweeps import asked, ending, kept, service
 from jade.sweeps.agents import Agents
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     _refuse_numbers(given)
-    environ = service.project_environment(os.environ)
+    environ = project_environment(os.environ)
     root = Path(given.experiments_root or environ.get("EXPERIMENTS_ROOT") or "experiments")
     environ["EXPERIMENTS_ROOT"] = str(root.absolute())
     sweep = _checked(given.file, environ)
@@ -228,7 +229,7 @@ class _Work:
         newest = self._failures.newest or ""
         said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
         return (
-            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last was {newest}:\n\n"
+            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"
             f"{textwrap.indent(said, '  | ')}\n\n"
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )
