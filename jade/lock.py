@@ -152,8 +152,12 @@ def _is_free(
                 return False
             if found.st_mtime_ns != renewed:
                 raise _refused(path.parent, owner, what)
-    _log.warning(
-        "The lock of %s is taken over from %s, which has ended without giving it back.", path.parent, whose
+    # A sweep's command says itself that it goes on.
+    _log.log(
+        logging.WARNING if what == "run" else logging.INFO,
+        "The lock of %s is taken over from %s, which has ended without giving it back.",
+        path.parent,
+        whose,
     )
     return True
 

@@ -19,7 +19,7 @@ from jade.sweeps.service import Service
 LOCAL_POLL = 1
 # An agent that ends by itself so often, without the sweep being over, is not started again.
 MOST_STARTS = 5
-LINES_OF_AN_ERROR = 25
+LINES_OF_AN_ERROR = 12
 
 _MARK = re.compile(r"Running runs: \[(.*)\]")
 # What the agent says itself, and what W&B's client says of a run.
@@ -152,7 +152,7 @@ def printed_by(run: str, log: str) -> str:
         elif is_mine and not _AGENTS.match(line):
             mine.append(line.rstrip())
     starts = [index for index, line in enumerate(mine) if line.startswith("Traceback ")]
-    shown = mine[starts[-1] :] if starts else mine
+    shown = [line for line in (mine[starts[-1] :] if starts else mine) if line.strip(" ^~")]
     if len(shown) > LINES_OF_AN_ERROR:
         shown = ["…", *shown[-LINES_OF_AN_ERROR:]]
     return "\n".join(shown).strip()

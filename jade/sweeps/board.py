@@ -29,14 +29,19 @@ class Board(Protocol):
         """Leave the last state behind."""
 
 
-def board(out: TextIO = sys.stdout) -> Board:
-    """Return a table on a terminal, lines elsewhere, or where the package that draws the table is missing."""
-    if not out.isatty():
-        return Lines(out)
-    try:
-        return _Table(out)
-    except ModuleNotFoundError:  # it comes with the extra `server`
-        return Lines(out)
+def board(earlier: Trials, out: TextIO = sys.stdout) -> Board:
+    """Return a table on a terminal, lines elsewhere, or where the package that draws the table is missing.
+
+    Args:
+        earlier: how the trials stood before; lines tell what is new since.
+        out: where it is shown.
+    """
+    if out.isatty():
+        try:
+            return _Table(out)
+        except ModuleNotFoundError:  # it comes with the extra `server`
+            pass
+    return Lines(out, earlier)
 
 
 class Lines:
@@ -44,18 +49,19 @@ class Lines:
 
     Args:
         out: where they are written.
+        earlier: what need not be told.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, earlier: Trials) -> None:
         self._out = out
-        self._said: dict[str, str] = {}
+        self._said = {trial.run_id: _said_of(trial) for trial in earlier.rows}
 
     def show(self, trials: Trials) -> None:
         """Write what is new."""
         short = shortened(trials.parameters)
         best = found.best_of(trials)
         for trial in found.in_order(trials.rows):
-            state = "over" if trial.state in OVER else trial.state
+            state = _said_of(trial)
             if state == self._said.get(trial.run_id) or trial.state == "pending":
                 continue
             self._said[trial.run_id] = state
@@ -75,6 +81,10 @@ class Lines:
 
     def close(self) -> None:
         """Nothing is left to do."""
+
+
+def _said_of(trial: Trial) -> str:
+    return "over" if trial.state in OVER else trial.state
 
 
 class _Table:
