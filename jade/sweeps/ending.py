@@ -13,6 +13,7 @@ from jade import sweep_command
 from jade import trials as found
 from jade.sweep_command import ARGS_MACROS
 from jade.sweep_file import Sweep
+from jade.sweeps import picture
 from jade.sweeps.board import number_text, standing
 from jade.trials import Trials
 
@@ -40,6 +41,7 @@ def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str | None
         rows["again"] = command(sweep, params, os.environ)
     if trials.rows:
         target = folder / f"sweep_{folder.name}.png"
+        picture.draw(trials, target)
 
         rows["picture"] = _near(target)
         rows["table"] = f"python -m jade sweep show {folder.name}"

@@ -185,8 +185,6 @@ class _Work:
                 sys.stdout.write(f"{standing(self._trials)}\n")
             sys.stdout.flush()
             self._work(wish)
-            self._give_back_what_is_lost()
-            self._trials = self._reader.trials(self._path)
         if wish.times and not self._why:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
@@ -203,6 +201,7 @@ class _Work:
                 self._follow(wish, agents, shown)
                 self._look_if_due(agents, shown)
                 time.sleep(0.1)
+            self._give_back_what_is_lost()
             self._look(shown)
             if not self._why and not wish.times:
                 self._why = _of_agents(agents)
@@ -225,7 +224,9 @@ class _Work:
         least = LOCAL_SECONDS if self._server.is_local else ONLINE_SECONDS
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(least, LOOKING_SHARE * took)
-        if self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._why:
+        # Trials that were interrupted look like failed ones.
+        too_many = self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._followed
+        if too_many and not self._why:
             self._why = self._of_failures(agents)
             agents.stop()
 
