@@ -47,8 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         "--retry",
         metavar="N",
         type=int,
-        default=1,
-        help="how often a point of a grid that failed is tried again (default 1)",
+        help="how often a trial that failed is tried again, from its start (default: 1 in a grid, else 0)",
     )
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

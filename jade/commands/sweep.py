@@ -65,7 +65,14 @@ def new(arguments: Sequence[str]) -> int:
     return 0
 
 
-_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"check": check, "new": new}
+def run_sweep(arguments: Sequence[str]) -> int:
+    """Run a sweep on this machine to its end; the same command again continues it."""
+    from jade.sweeps.run import run as begin  # imports wandb, which `check` and `new` do not wait for
+
+    return begin(arguments)
+
+
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"check": check, "new": new, "run": run_sweep}
 
 
 def _overview() -> str:

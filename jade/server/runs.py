@@ -13,11 +13,13 @@ import secrets
 import sqlite3
 import string
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
+from jade.server import curves
 from jade.server.blobs import checked_name
 
-HISTORY = "wandb-history.jsonl"
+HISTORY = curves.HISTORY
 EVENTS = "wandb-events.jsonl"
 SUMMARY = "wandb-summary.json"
 CONSOLE = "output.log"
@@ -142,6 +144,7 @@ def _begun(db: sqlite3.Connection, owner: int, name: str, now: float) -> sqlite3
 def _forget(db: sqlite3.Connection, run: int) -> None:
     """Let a run begin anew under its id; its files stay until they are replaced, as on W&B."""
     db.execute("DELETE FROM lines WHERE run = ?", (run,))
+    curves.forget(db, run)
     db.execute("UPDATE runs SET summary = '{}', config = '{}', life = life + 1 WHERE id = ?", (run,))
 
 
@@ -245,13 +248,38 @@ def _take(db: sqlite3.Connection, run: int, file: str, block: object) -> None:
             _object(lines[-1], file)
             db.execute("UPDATE runs SET summary = ? WHERE id = ?", (lines[-1], run))
         return
+    numbered = list(enumerate(lines, offset))
+    steps: Iterable[float | None] = repeat(None)
+    if file == HISTORY:
+        rows = [_object(line, f"A row of {HISTORY}") for line in lines]
+        steps = map(_step, rows)
+        _draw(db, run, numbered, rows)
     db.executemany(
         "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)",
-        (
-            (run, file, number, _step(line) if file == HISTORY else None, line)
-            for number, line in enumerate(lines, offset)
-        ),
+        ((run, file, number, step, line) for (number, line), step in zip(numbered, steps, strict=False)),
     )
+
+
+def _draw(
+    db: sqlite3.Connection, run: int, numbered: Sequence[tuple[int, str]], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Add rows to the run's curves, before their lines are stored; a post may repeat lines."""
+    if curves.is_rewritten(db, run):
+        return
+    first_new = next_line(db, run, HISTORY)
+    repeated = [line for line in numbered if line[0] < first_new]
+    if repeated and repeated != _stored(db, run, repeated[0][0], repeated[-1][0]):
+        curves.note_rewritten(db, run)
+        return
+    new = [(number, row) for (number, _), row in zip(numbered, rows, strict=True) if number >= first_new]
+    curves.extend(db, run, new)
+
+
+def _stored(db: sqlite3.Connection, run: int, first: int, last: int) -> list[tuple[int, str]]:
+    query = (
+        "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number BETWEEN ? AND ? ORDER BY number"
+    )
+    return [tuple(row) for row in db.execute(query, (run, HISTORY, first, last))]
 
 
 def _block(file: str, block: object) -> tuple[int, list[str]]:
@@ -266,9 +294,9 @@ def _block(file: str, block: object) -> tuple[int, list[str]]:
     return offset, lines
 
 
-def _step(line: str) -> float | None:
+def _step(row: Mapping[str, Any]) -> float | None:
     """Return the step of a row, if it has one that rows can be asked for by."""
-    step = _object(line, f"A row of {HISTORY}").get("_step")
+    step = row.get("_step")
     if isinstance(step, bool) or not isinstance(step, int | float) or not abs(step) < MOST_STEPS:
         return None
     return float(step)

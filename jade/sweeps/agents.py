@@ -16,10 +16,10 @@ from pathlib import Path
 from jade.sweeps.service import Service
 
 # Asked for work so often, in seconds; a server elsewhere is asked as the client does it by itself.
-LOCAL_POLL = 1.0
+LOCAL_POLL = 1
 # An agent that ends by itself so often, without the sweep being over, is not started again.
 MOST_STARTS = 5
-LINES_OF_AN_ERROR = 25
+LINES_OF_AN_ERROR = 12
 
 _MARK = re.compile(r"Running runs: \[(.*)\]")
 # What the agent says itself, and what W&B's client says of a run.
@@ -51,7 +51,7 @@ class Agents:
         self._is_stopping = False
 
     def start(self, count: int) -> list[str]:
-        """Start agents; return what has to be said of it: which GPU each of them has, if there are several."""
+        """Start agents; return which GPU each of them has, if there are several."""
         devices = gpus(self._service.environ) if count > 1 else []
         for number in range(1, count + 1):
             device = devices[(number - 1) % len(devices)] if len(devices) > 1 else None
@@ -141,7 +141,7 @@ class Agents:
 
 
 def printed_by(run: str, log: str) -> str:
-    """Return the last lines that a trial itself printed, out of an agent's log; the traceback, if there is one."""
+    """Return the last lines that a trial itself printed, by its agent's log: a traceback, if there is one."""
     mine: list[str] = []
     is_mine = False
     for line in log.splitlines():
@@ -152,7 +152,7 @@ def printed_by(run: str, log: str) -> str:
         elif is_mine and not _AGENTS.match(line):
             mine.append(line.rstrip())
     starts = [index for index, line in enumerate(mine) if line.startswith("Traceback ")]
-    shown = mine[starts[-1] :] if starts else mine
+    shown = [line for line in (mine[starts[-1] :] if starts else mine) if line.strip(" ^~")]
     if len(shown) > LINES_OF_AN_ERROR:
         shown = ["…", *shown[-LINES_OF_AN_ERROR:]]
     return "\n".join(shown).strip()

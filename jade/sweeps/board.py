@@ -1,4 +1,4 @@
-"""What is seen of a sweep while it runs: a table that keeps itself up to date, or lines where nobody watches."""
+"""What is seen of a sweep while it runs: a table that stays up to date, or lines where nobody watches."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ class Board(Protocol):
         """Leave the last state behind."""
 
 
-def board(out: TextIO = sys.stdout) -> Board:
-    """Return a table on a terminal, lines elsewhere, or where the package that draws the table is missing."""
-    if not out.isatty():
-        return Lines(out)
-    try:
-        return _Table(out)
-    except ModuleNotFoundError:  # it comes with the extra `server`
-        return Lines(out)
+def board(earlier: Trials, out: TextIO = sys.stdout) -> Board:
+    """Return a table on a terminal, lines elsewhere, or where the package that draws the table is missing.
+
+    Args:
+        earlier: how the trials stood before; lines tell what is new since.
+        out: where it is shown.
+    """
+    if out.isatty():
+        try:
+            return _Table(out)
+        except ModuleNotFoundError:  # it comes with the extra `server`
+            pass
+    return Lines(out, earlier)
 
 
 class Lines:
@@ -44,22 +49,23 @@ class Lines:
 
     Args:
         out: where they are written.
+        earlier: what need not be told.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, earlier: Trials) -> None:
         self._out = out
-        self._said: dict[str, str] = {}
+        self._said = {trial.run_id: _said_of(trial) for trial in earlier.rows}
 
     def show(self, trials: Trials) -> None:
         """Write what is new."""
         short = shortened(trials.parameters)
         best = found.best_of(trials)
-        for number, trial in enumerate(found.in_order(trials.rows), 1):
-            state = "over" if trial.state in OVER else trial.state
+        for trial in found.in_order(trials.rows):
+            state = _said_of(trial)
             if state == self._said.get(trial.run_id) or trial.state == "pending":
                 continue
             self._said[trial.run_id] = state
-            what = f"trial {number}  {trial.name}  {trial.state}"
+            what = f"{trial.name}  {trial.state}"
             if state != "over":
                 self.say(f"{what}  {worded(trial.params, short)}")
                 continue
@@ -75,6 +81,10 @@ class Lines:
 
     def close(self) -> None:
         """Nothing is left to do."""
+
+
+def _said_of(trial: Trial) -> str:
+    return "over" if trial.state in OVER else trial.state
 
 
 class _Table:
@@ -96,21 +106,20 @@ class _Table:
 
         short = shortened(trials.parameters)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for name in ("#", "trial", "state"):
-            table.add_column(name, justify="right" if name == "#" else "left", no_wrap=True)
+        for name in ("trial", "state"):
+            table.add_column(name, no_wrap=True)
         for key in trials.parameters:
             table.add_column(short[key], justify="right", no_wrap=True)
         for name in ("epochs", trials.metric or "", f"best {trials.metric}" if trials.metric else "", "time"):
             table.add_column(name, justify="right", no_wrap=True)
-        numbered = list(enumerate(found.in_order(trials.rows), 1))
+        rows = found.in_order(trials.rows)
         best = found.best_of(trials)
-        shown = chosen(numbered, best, max(_LEAST_ROWS, self._console.size.height - _AROUND))
-        for number, trial in shown:
+        shown = chosen(rows, best, max(_LEAST_ROWS, self._console.size.height - _AROUND))
+        for trial in shown:
             is_best = best is not None and trial.run_id == best.run_id
             style = "bold" if is_best else "dim" if trial.state in ("failed", "crashed", "killed") else ""
             table.add_row(
-                f"{'* ' if is_best else ''}{number}",
-                Text(trial.name),
+                Text(f"{trial.name}{' *' if is_best else ''}"),
                 Text(trial.state, style=_COLORS.get(trial.state, "")),
                 *(Text(number_text(trial.params.get(key))) for key in trials.parameters),
                 number_text(trial.epochs),
@@ -119,7 +128,7 @@ class _Table:
                 duration(trial.seconds),
                 style=style,
             )
-        left = len(numbered) - len(shown)
+        left = len(rows) - len(shown)
         more = [Text(f"… and {left} more", style="dim")] if left else []
         self._live.update(Group(table, *more, Text(standing(trials))), refresh=True)
 
@@ -132,15 +141,15 @@ class _Table:
         self._live.stop()
 
 
-def chosen(numbered: Sequence[tuple[int, Trial]], best: Trial | None, room: int) -> list[tuple[int, Trial]]:
+def chosen(rows: Sequence[Trial], best: Trial | None, room: int) -> list[Trial]:
     """Return the trials that are shown if there is room for some only: the best, the live, the newest."""
-    if len(numbered) <= room:
-        return list(numbered)
-    wanted = [pair for pair in numbered if best is not None and pair[1].run_id == best.run_id]
-    wanted += [pair for pair in numbered if pair[1].state not in OVER]
-    wanted += reversed(numbered)
-    numbers = list(dict.fromkeys(number for number, _ in wanted))[:room]
-    return [pair for pair in numbered if pair[0] in numbers]
+    if len(rows) <= room:
+        return list(rows)
+    wanted = [] if best is None else [best]
+    wanted += [trial for trial in rows if trial.state not in OVER]
+    wanted += reversed(rows)
+    runs = list(dict.fromkeys(trial.run_id for trial in wanted))[:room]
+    return [trial for trial in rows if trial.run_id in runs]
 
 
 def standing(trials: Trials) -> str:

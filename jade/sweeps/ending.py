@@ -42,6 +42,7 @@ def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str | None
     if trials.rows:
         target = folder / f"sweep_{folder.name}.png"
         picture.draw(trials, target)
+
         rows["picture"] = _near(target)
         rows["table"] = f"python -m jade sweep show {folder.name}"
     if pages:

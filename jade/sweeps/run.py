@@ -1,7 +1,7 @@
 """One command for a whole sweep: `python -m jade sweep run FILE`.
 
-Finds a server or starts one, makes the sweep or goes on with it, works with as many agents as wanted, shows how
-it stands, and ends with the best trial. Killed at any moment, the same command goes on where it stopped.
+Finds a server or starts one, makes the sweep or goes on with it, works with as many agents as wanted, shows
+how it stands, and ends with the best trial. Killed at any moment, the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 from jade import lock, sweep_check, sweep_file
 from jade import trials as found
 from jade.errors import ConfigError, TrackingError, raise_all
+from jade.options import project_environment
 from jade.sweep_file import Sweep
 from jade.sweeps import asked, ending, kept, service
 from jade.sweeps.agents import Agents
-from jade.sweeps.board import Board, board
+from jade.sweeps.board import Board, board, standing
 from jade.sweeps.kept import Kept
 from jade.sweeps.lost import lost
 from jade.sweeps.service import Service
@@ -36,6 +37,8 @@ from jade.trials import Trials
 
 FAILURES_IN_A_ROW = 5
 LOCAL_SECONDS, ONLINE_SECONDS = 1.0, 10.0  # between two looks at the trials
+# Looking takes time of the server and of this machine; of a big sweep it takes more.
+LOOKING_SHARE = 10
 _FAILED = ("failed", "crashed")
 
 _log = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     _refuse_numbers(given)
-    environ = service.project_environment(os.environ)
+    environ = project_environment(os.environ)
     root = Path(given.experiments_root or environ.get("EXPERIMENTS_ROOT") or "experiments")
     environ["EXPERIMENTS_ROOT"] = str(root.absolute())
     sweep = _checked(given.file, environ)
@@ -169,43 +172,63 @@ class _Work:
         self._trials = self._reader.trials(one.path)
         self._failures = _Failures({trial.run_id for trial in self._trials.rows})
         self._why = ""
+        self._followed = 0  # how many requests to stop
+        self._next_look = -math.inf
 
     def to_its_end(self) -> int:
         """Work until the sweep is over, or must not go on; return the exit code."""
         entity, project, name = self._path.split("/")
         sys.stdout.write(f"sweep {self._path}  {self._server.url}/{entity}/{project}/sweeps/{name}\n")
-        sys.stdout.flush()
-        self._give_back_what_is_lost()
-        with closing(board()) as shown, closing(Agents(self._server, self._path, self._folder)) as agents:
-            with asked.counted() as wish:
-                for line in agents.start(self._number):
-                    shown.say(line)
-                self._tend(agents, shown, wish)
+        with asked.counted() as wish:
+            self._give_back_what_is_lost()
+            if self._trials.rows:
+                sys.stdout.write(f"{standing(self._trials)}\n")
+            sys.stdout.flush()
+            self._work(wish)
+        if wish.times and not self._why:
+            self._why = "The sweep was stopped; the same command goes on with it."
+            return wish.exit_code
+        return 1 if self._why else 0
+
+    def _work(self, wish: asked.Asked) -> None:
+        with (
+            closing(board(self._trials)) as shown,
+            closing(Agents(self._server, self._path, self._folder)) as agents,
+        ):
+            for line in agents.start(self._number):
+                shown.say(line)
+            while agents.tend():
+                self._follow(wish, agents, shown)
+                self._look_if_due(agents, shown)
+                time.sleep(0.1)
+            self._give_back_what_is_lost()
             self._look(shown)
             if not self._why and not wish.times:
                 self._why = _of_agents(agents)
-        self._give_back_what_is_lost()
-        self._trials = self._reader.trials(self._path)
-        return 1 if self._why else wish.exit_code
 
-    def _tend(self, agents: Agents, shown: Board, wish: asked.Asked) -> None:
-        heard, looked = 0, -math.inf
-        while agents.tend():
-            if wish.times > heard:
-                heard = wish.times
-                agents.stop()
-                shown.say(
-                    "Stopping: the trials write their backups. Ctrl-C again kills them."
-                    if heard == 1
-                    else "Killing the trials; each goes on from its last backup."
-                )
-            if time.monotonic() - looked >= (LOCAL_SECONDS if self._server.is_local else ONLINE_SECONDS):
-                looked = time.monotonic()
-                self._look(shown)
-                if self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._why:
-                    self._why = self._of_failures(agents)
-                    agents.stop()
-            time.sleep(0.1)
+    def _follow(self, wish: asked.Asked, agents: Agents, shown: Board) -> None:
+        if wish.times == self._followed:
+            return
+        self._followed = wish.times
+        if self._followed == 1:
+            shown.say("Stopping: the trials write their backups. Ctrl-C again kills them.")
+        else:
+            shown.say("Killing the trials; each goes on from its last backup.")
+        agents.stop()
+
+    def _look_if_due(self, agents: Agents, shown: Board) -> None:
+        began = time.monotonic()
+        if began < self._next_look:
+            return
+        self._look(shown)
+        least = LOCAL_SECONDS if self._server.is_local else ONLINE_SECONDS
+        took = time.monotonic() - began
+        self._next_look = time.monotonic() + max(least, LOOKING_SHARE * took)
+        # Trials that were interrupted look like failed ones.
+        too_many = self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._followed
+        if too_many and not self._why:
+            self._why = self._of_failures(agents)
+            agents.stop()
 
     def _look(self, shown: Board) -> None:
         try:
@@ -228,7 +251,7 @@ class _Work:
         newest = self._failures.newest or ""
         said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
         return (
-            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last was {newest}:\n\n"
+            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"
             f"{textwrap.indent(said, '  | ')}\n\n"
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )

@@ -1,4 +1,4 @@
-"""Which server a sweep is run through: W&B's where there are credentials, else the embedded one of this machine.
+"""Which server a sweep is run through: W&B's where there are credentials, else the embedded one.
 
 The embedded server is a process of its own, over the folder `server` of the experiments. One that is there
 already is used; one that is started here ends with the last of those that need it.
@@ -23,7 +23,6 @@ from queue import Empty, Queue
 from urllib.parse import urlsplit
 
 from jade.errors import ConfigError, TrackingError
-from jade.options import project_environment
 from jade.tracking import wandb_run
 
 FOLDER = "server"  # in the experiments folder
@@ -91,11 +90,6 @@ def reached(
         return
     with _started(data, environ, retries) as (address, lifeline):
         yield Service(_local(environ, address), is_local=True, lifeline=lifeline)
-
-
-def of_folder(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `environ`, `.env` included, with the experiments folder that runs are to use."""
-    return {**project_environment(environ), "EXPERIMENTS_ROOT": str(root.absolute())}
 
 
 def _online(environ: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> None:
     """
     sweep, *seconds = arguments
     if seconds:
-        wandb_agent.Agent.POLL_INTERVAL = min(float(seconds[0]), wandb_agent.Agent.POLL_INTERVAL)
+        wandb_agent.Agent.POLL_INTERVAL = min(int(seconds[0]), wandb_agent.Agent.POLL_INTERVAL)
     cli.main(["agent", "--forward-signals", sweep], prog_name="wandb")
 
 

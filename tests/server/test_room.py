@@ -7,9 +7,9 @@ import sys
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["blobs", "ids", "pages", "space", "store", "tokens"],
-    1: ["bayes", "hyperband", "runs"],
-    2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal"],
+    0: ["blobs", "curves", "ids", "pages", "space", "tokens"],
+    1: ["bayes", "hyperband", "runs", "schema"],
+    2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal", "store"],
     3: ["drafts", "filters", "graphql", "search"],
     4: ["sweeps"],
     5: ["dispatcher"],

@@ -12,8 +12,9 @@ import pytest
 
 from jade.errors import ConfigError
 from jade.server.dispatcher import Patience
+from jade.server.schema import VERSION
 from jade.server.serve import Settings, bound_to, check
-from jade.server.store import FILE, VERSION, Store
+from jade.server.store import FILE, Store
 from tests.conftest import REPOSITORY
 from tests.server.conftest import KEY
 

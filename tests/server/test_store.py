@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from jade.errors import ConfigError
-from jade.server.store import FILE, VERSION, Store
+from jade.server import curves
+from jade.server.schema import VERSION
+from jade.server.store import FILE, Store
 
 # A folder that an earlier server has written must be told from those of this one.
-SUMS = {2: 791060006}
+SUMS = {3: 3138425852}
+OLD = Path(__file__).with_name("version_2.sql")
 
 
 @pytest.fixture
@@ -192,6 +195,48 @@ def test_what_another_version_has_written_is_refused(tmp_path):
         f"{tmp_path / FILE} was written by another version of the server ({VERSION + 1}, not {VERSION}).\n"
         "  at: --data\n  Name another folder."
     )
+
+
+def old_folder(folder, rows):
+    """Make a folder as a server of version 2 has left it, with a run of some rows."""
+    with closing(sqlite3.connect(folder / FILE)) as db:
+        db.executescript(OLD.read_text())
+        db.execute("INSERT INTO projects (entity, name, created_at) VALUES ('e', 'p', 0)")
+        db.execute(
+            "INSERT INTO runs (project, name, display_name, state, created_at, heartbeat_at)"
+            " VALUES (1, 'r', 'r', 'running', 0, 0)"
+        )
+        db.executemany(
+            "INSERT INTO lines VALUES (1, 'wandb-history.jsonl', ?, NULL, ?)", list(enumerate(rows))
+        )
+        db.commit()
+
+
+def tables(db):
+    return {row[0]: row[1] for row in db.execute("SELECT name, sql FROM sqlite_master")}
+
+
+def test_a_folder_of_version_2_is_brought_up_when_it_is_opened(tmp_path):
+    old_folder(tmp_path, [f'{{"loss": {number}, "_step": {number}}}' for number in range(1000)])
+
+    with closing(Store(tmp_path)) as found, closing(Store(tmp_path / "new")) as new:
+        db = found.read()
+        assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        assert tables(db) == tables(new.read())
+        assert curves.keys(db, [1]) == ["loss"]
+        assert curves.of_runs(db, [1], "loss")[1].most == 999
+        assert not curves.is_rewritten(db, 1)
+
+
+def test_a_folder_that_cannot_be_brought_up_stays_as_it_is(tmp_path):
+    old_folder(tmp_path, ["no JSON"])
+
+    with pytest.raises(ConfigError, match="cannot hold the server's data: Expecting value"):
+        Store(tmp_path)
+
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 2
+        assert "curves" not in tables(db)
 
 
 def test_a_file_that_is_no_store_is_refused_and_stays_as_it_is(tmp_path):
