@@ -72,7 +72,27 @@ def run_sweep(arguments: Sequence[str]) -> int:
     return begin(arguments)
 
 
-_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"check": check, "new": new, "run": run_sweep}
+def show(arguments: Sequence[str]) -> int:
+    """Show the trials of a sweep, or the runs of a folder, best first."""
+    from jade.sweeps.show import show as shown  # a capability
+
+    return shown(arguments)
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write the YAML files of one trial, so that the winner becomes a configuration."""
+    from jade.sweeps.export import export as exported  # a capability
+
+    return exported(arguments)
+
+
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "check": check,
+    "new": new,
+    "run": run_sweep,
+    "show": show,
+    "export": export,
+}
 
 
 def _overview() -> str:

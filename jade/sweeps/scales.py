@@ -86,7 +86,7 @@ def of_values(values: Sequence[object]) -> Scale:
     are_tried_again = len(different) < len(numbers) and len(different) <= FEW
     if not numbers or len(numbers) < len(values) or are_tried_again or len(different) == 1:
         return Scale(
-            "categories", categories=tuple(dict.fromkeys(text_of(v) for v in sorted(values, key=_order)))
+            "categories", categories=tuple(dict.fromkeys(text_of(v) for v in sorted(values, key=order)))
         )
     low, high = min(numbers), max(numbers)
     if low > 0 and _is_wide(numbers):
@@ -149,7 +149,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _order(value: object) -> tuple[Any, ...]:
+def order(value: object) -> tuple[Any, ...]:
     """Return what sorts values of any kinds: numbers by size, then the rest as text."""
     if _is_number(value) or isinstance(value, bool):
         return (0, value, "")
