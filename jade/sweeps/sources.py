@@ -29,18 +29,21 @@ class Source:
     folder: Path | None = None
     path: str = ""
 
-    def trials(self, metric: str | None, goal: str | None) -> tuple[Trials, list[str]]:
+    def trials(
+        self, metric: str | None, goal: str | None, *, compared: bool = True
+    ) -> tuple[Trials, list[str]]:
         """Return the trials, and a warning for each run that cannot be read.
 
         Args:
             metric: what they are compared by; the sweep's own if None.
             goal: of the metric; the sweep's own, or what its name suggests, if None.
+            compared: whether there must be a metric.
 
         Raises:
             JadeError: if there are no such trials, or no such metric.
         """
         if self.folder is not None:
-            return local_runs.read(self.folder, metric, goal)
+            return local_runs.read(self.folder, metric, goal, compared=compared)
         # It takes half a second, which a folder does not need.
         from jade.tracking.wandb_sweeps import WandbSweeps
 
