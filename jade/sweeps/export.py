@@ -157,8 +157,9 @@ def exported_of(trial: Trial, files: Mapping[str, str], environ: Mapping[str, st
             hint="It ended before it began, or its files were not uploaded.",
         )
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.yml"
-        path.write_text(files["config.yml"], encoding="utf-8")
+        path = (trial.folder or Path(folder)) / "config.yml"
+        if trial.folder is None:
+            path.write_text(files["config.yml"], encoding="utf-8")
         was = config.recorded(path, {})
         own = {section: files.get(f"yaml/{section}.yml") for section in SECTIONS}
         writer = _Writer(was, environ, Path(folder))

@@ -1,4 +1,4 @@
-"""Values put into a YAML text whose comments, order and `$VARIABLES` stay as they are wherever nothing changes.
+"""Values put into a YAML text whose comments, order and `$VARIABLES` stay where nothing changes.
 
 Pure. It may fail where a text plays with aliases; whoever calls it reads the result again.
 """
@@ -41,7 +41,7 @@ def put(text: str, now: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 def _edits(node: yaml.MappingNode, now: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[_Edit]:
     for key, value in node.value:
-        name = key.value if isinstance(key, yaml.ScalarNode) else None
+        name = str(key.value)
         if name not in wanted or _is_same(now.get(name, _MISSING), wanted[name]):
             continue
         inner, other = now.get(name), wanted[name]
