@@ -65,7 +65,7 @@ class Scale:
             return [(0.5, number_text(10**self.low if self.kind == "log" else self.low))]
         numbers = _decades(self.low, self.high) if self.kind == "log" else _round_numbers(self.low, self.high)
         placed = [(self.at(number), number) for number in numbers]
-        return [(at, f"{number:.6g}") for at, number in placed if at is not None and -1e-9 <= at <= 1 + 1e-9]
+        return [(at, f"{number:.10g}") for at, number in placed if at is not None and -1e-9 <= at <= 1 + 1e-9]
 
     def _moved(self, number: float) -> float:
         return math.log10(number) if self.kind == "log" else number

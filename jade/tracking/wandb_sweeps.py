@@ -107,7 +107,7 @@ class WandbSweeps:
             for file in found:
                 # A name is a path below the folder; one that leaves it is nobody's.
                 if ".." not in Path(file.name).parts and not file.name.startswith("/"):
-                    file.download(root=folder, replace=True)
+                    file.download(root=folder, replace=True).close()
             root = Path(folder)
             return {
                 str(one.relative_to(root)): one.read_text(encoding="utf-8")

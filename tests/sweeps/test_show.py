@@ -30,19 +30,19 @@ TRIALS = rows_of(
 
 def test_a_table_has_the_best_first_and_marked_and_its_numbers_aligned():
     assert table.text(TRIALS, None) == (
-        "  run  state       beta   Loss   best  epochs      time\n"
-        "* a1   finished   0.125  0.125  0.100       3      40 s\n"
-        "  b2   finished   0.250  0.500  0.500       3  2:05 min\n"
-        "  c3   failed    10.000    nan              1\n"
+        "  run  state       beta   Loss  best  epochs      time\n"
+        "* a1   finished   0.125  0.125   0.1       3      40 s\n"
+        "  b2   finished   0.250  0.500   0.5       3  2:05 min\n"
+        "  c3   failed    10.000    nan             1\n"
     )
 
 
 def test_a_narrow_terminal_goes_without_what_is_least_needed_and_is_told_so():
-    for width in range(30, 60):
+    for width in range(34, 54):
         text = table.text(TRIALS, width)
 
         *lines, last = text.splitlines()
-        assert "no room for" in last or width > 55
+        assert last.startswith("no room for")
         assert all(len(line) <= width for line in lines)
         assert all(word in lines[0] for word in ("run", "state", "Loss"))
     assert table.text(TRIALS, 50).splitlines()[-1] == "no room for epochs; --format csv has all"
