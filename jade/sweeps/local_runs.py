@@ -37,13 +37,16 @@ class _Run:
         return known if isinstance(known, dict) else {}
 
 
-def read(folder: Path, metric: str | None = None, goal: str | None = None) -> tuple[Trials, list[str]]:
+def read(
+    folder: Path, metric: str | None = None, goal: str | None = None, *, compared: bool = True
+) -> tuple[Trials, list[str]]:
     """Return the runs of a folder as the trials of a sweep, and a warning for each that cannot be read.
 
     Args:
         folder: of experiments, or of one run.
         metric: what they are compared by; needed where they logged more than one.
         goal: of the metric; guessed from its name if None.
+        compared: whether there must be a metric.
 
     Raises:
         ConfigError: if there is no run, or no such metric.
@@ -61,7 +64,7 @@ def read(folder: Path, metric: str | None = None, goal: str | None = None) -> tu
             where=str(folder),
             hint="\n".join(warnings) or "A run has a folder there.",
         )
-    chosen = _metric(found, metric, folder)
+    chosen = _metric(found, metric, folder) if compared or metric else None
     aim = goal or ("maximize" if chosen and summary.more_is_better(chosen) else "minimize")
     rows = tuple(_trial(run, chosen, aim) for run in found)
     swept = differing([row.params for row in rows if row.params])

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
-MOST_COLUMNS = 5
+FEW_LINES = 20
+MOST_NUMBERS = 12  # of trials, below an axis
 _GREY, _FAINT, _BEST = "#9a9a9a", "#c8c8c8", "#d62728"
 # In inches.
-_LEFT, _RIGHT, _GAP, _PANELS_BEGIN, _PANEL = 0.75, 0.3, 0.3, 7.55, 2.75
+_LEFT, _RIGHT, _GAP, _PANELS_BEGIN, _PANEL = 0.75, 0.3, 0.2, 7.55, 2.75
+_NARROWEST, _LETTERS = 2.4, 28  # panel, and what can be written below it
 _EDGE = 0.045  # of an axis, beyond its ends, where what is left out is marked
 _STYLE: Any = {
     "font.size": 8,
@@ -147,16 +149,17 @@ def _figure(view: _View) -> Figure:
     from matplotlib.figure import Figure
 
     keys = list(view.axes)
-    columns = max(1, min(len(keys), MOST_COLUMNS))
-    rows = -(-len(keys) // columns)
-    sheet = _Sheet(min(max(8.5, 1.25 * (len(keys) + 1)), 17.0), _PANELS_BEGIN + rows * _PANEL)
+    width = min(max(8.5, 1.25 * (len(keys) + 1)), 17.0)
+    inner = width - _LEFT - _RIGHT
+    rows = -(-len(keys) // int(inner / _NARROWEST))
+    columns = -(-len(keys) // rows) if rows else 1
+    sheet = _Sheet(width, _PANELS_BEGIN + rows * _PANEL)
     figure = Figure(figsize=(sheet.width, sheet.height))
     FigureCanvasAgg(figure)
     figure.text(
         0.2 / sheet.width, 1 - 0.12 / sheet.height, _title(view, sheet.width),
         va="top", fontsize=9, linespacing=1.5,
     )  # fmt: skip
-    inner = sheet.width - _LEFT - _RIGHT
     bar = sheet.axes(figure, sheet.width - 0.95, 1.3, 0.12, 3.0)
     _parallel(view, sheet.axes(figure, 0.2, 0.95, sheet.width - 1.45, 3.6), sheet.width)
     _colorbar(view, bar)
@@ -186,11 +189,11 @@ def _title(view: _View, width: float) -> str:
     trials = view.trials
     parts = [part for part in (trials.name, trials.method, trials.path) if part]
     lines = ["  ·  ".join(dict.fromkeys(parts)), standing(trials)]
-    if view.best is not None:
+    if view.best is not None and trials.parameters:
         params = {view.names[key]: view.best.params.get(key) for key in trials.parameters}
         shown = worded({k: scales.text_of(v) for k, v in params.items()}, {key: key for key in params})
-        lines.append(f"best: {shown}")
-    return "\n".join(shortened_in_the_middle(line, int(14 * width)) for line in lines)
+        lines.append(f"with {shown}")
+    return "\n".join(shortened_in_the_middle(line, int(12 * width)) for line in lines)
 
 
 def _parallel(view: _View, axes: Axes, width: float) -> None:
@@ -201,7 +204,7 @@ def _parallel(view: _View, axes: Axes, width: float) -> None:
     last = len(named) - 1
     axes.set(xlim=(-0.3, max(last, 1) + 0.15), ylim=(-0.1, 1.12))
     axes.set_axis_off()
-    room = max(10, int(14 * width / max(len(named), 1)))
+    room = max(10, int(15 * width / max(len(named), 1)))
     for index, (name, scale) in enumerate(named):
         is_metric = view.metric is not None and index == last
         axes.plot([index, index], [0, 1], color="#333333", linewidth=1.4 if is_metric else 0.8, zorder=3)
@@ -212,7 +215,7 @@ def _parallel(view: _View, axes: Axes, width: float) -> None:
         for at, text in scale.ticks():
             axes.plot([index - 0.02, index], [at, at], color="#333333", linewidth=0.6, zorder=3)
             axes.text(
-                index - 0.035, at, shortened_in_the_middle(text, max(6, room // 2)),
+                index - 0.035, at, shortened_in_the_middle(text, max(7, int(0.75 * room))),
                 ha="right", va="center", fontsize=6.5, zorder=6,
                 bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
             )  # fmt: skip
@@ -236,7 +239,7 @@ def _lines(view: _View, axes: Axes) -> None:
     from matplotlib.collections import LineCollection
 
     count = len(view.rows)
-    width, alpha = (1.6, 0.9) if count <= 20 else (1.1, 0.7) if count <= 100 else (0.8, 0.5)
+    width, alpha = (1.6, 0.9) if count <= FEW_LINES else (1.1, 0.7) if count <= 100 else (0.8, 0.5)
     rated = list(view.worst_first())
     rest = [_line(view, trial) for trial in view.rest()]
     axes.add_collection(LineCollection(rest, colors=_FAINT, linewidths=0.8, alpha=min(alpha, 0.6), zorder=1))
@@ -250,12 +253,20 @@ def _lines(view: _View, axes: Axes) -> None:
 
 
 def _line(view: _View, trial: Trial) -> list[tuple[int, float]]:
-    heights = [
-        scale.at(trial.params[key]) if key in trial.params else None for key, scale in view.axes.items()
-    ]
+    heights = [_height(view, trial, key) for key in view.axes]
     if view.metric is not None:
         heights.append(view.height(trial))
     return [(index, math.nan if height is None else height) for index, height in enumerate(heights)]
+
+
+def _height(view: _View, trial: Trial, key: str) -> float | None:
+    scale = view.axes[key]
+    at = scale.at(trial.params[key]) if key in trial.params else None
+    if at is None or not scale.categories or trial is view.best or len(view.rows) <= FEW_LINES:
+        return at
+    # Between two categories hundreds of lines would be one, in the color of the last.
+    wide = min(0.04, 0.3 / len(scale.categories))
+    return at + random.Random(f"{trial.run_id} {key}").uniform(-wide, wide)
 
 
 def _colorbar(view: _View, axes: Axes) -> None:
@@ -284,9 +295,11 @@ def _over_trials(view: _View, axes: Axes) -> None:
     axes.set_xlabel("trial, in the order they were begun")
     _metric_axis(view, axes, is_labelled=True)
     rest = [numbers[row.run_id] for row in view.rest()]
-    axes.plot(
-        rest, [-0.1] * len(rest), "x", color=_GREY, markersize=4, clip_on=False, label="without a result"
-    )
+    if rest:
+        low = [-0.1] * len(rest)
+        axes.plot(rest, low, "x", color=_GREY, markersize=4, clip_on=False, label="without a result")
+    if any(view.is_left_out(row) for row in view.rows):
+        axes.plot([], [], "^", color=_GREY, markersize=5, linestyle="", label="far beyond the axis")
     _points(view, axes, {key: float(number) for key, number in numbers.items()})
     steps = [
         (numbers[row.run_id], view.metric.at(value))
@@ -297,32 +310,37 @@ def _over_trials(view: _View, axes: Axes) -> None:
         axes.step(*zip(*steps, strict=True), where="post", color=_BEST, linewidth=1.2, label="best so far")
     _whole_numbers(axes, len(view.rows))
     if rest or steps:
-        axes.legend(loc="upper right", fontsize=7, frameon=True, framealpha=0.85, edgecolor="none")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=7, frameon=False)
 
 
 def _whole_numbers(axes: Axes, count: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=min(12, max(count, 1)), integer=True))
+    if count <= MOST_NUMBERS:
+        axes.set_xticks(range(1, count + 1))
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=MOST_NUMBERS, integer=True))
 
 
 def _over_parameter(view: _View, key: str, axes: Axes, *, is_first: bool) -> None:
     """Draw the metric over one parameter."""
     scale = view.axes[key]
     axes.set_xlim(-0.04, 1.04)
-    axes.set_xlabel(shortened_in_the_middle(view.names[key], 34))
+    axes.set_title(shortened_in_the_middle(view.names[key], 34), fontsize=8, loc="left")
     _metric_axis(view, axes, is_labelled=is_first)
     ticks = scale.ticks()
-    turned = sum(len(text) for _, text in ticks) > 26
+    if not scale.categories and sum(len(text) + 2 for _, text in ticks) > _LETTERS:
+        ticks = ticks[::2]
+    turned = sum(len(text) for _, text in ticks) > _LETTERS
     axes.set_xticks(
         [at for at, _ in ticks], [text for _, text in ticks], fontsize=6.5,
         rotation=30 if turned else 0, ha="right" if turned else "center",
     )  # fmt: skip
     places = {row.run_id: at for row in view.rows if (at := scale.at(row.params.get(key))) is not None}
-    if scale.kind == "categories":
+    if scale.categories:
         _medians(view, axes, places, len(scale.categories))
         chance = random.Random(0)  # the same picture each time
-        wide = 0.22 / max(len(scale.categories), 1)
+        wide = 0.22 / len(scale.categories)
         places = {run: at + chance.uniform(-wide, wide) for run, at in places.items()}
     _points(view, axes, places)
 
@@ -333,9 +351,10 @@ def _medians(view: _View, axes: Axes, places: dict[str, float], count: int) -> N
         height = view.height(trial)
         if trial.run_id in places and height is not None:
             by_place.setdefault(places[trial.run_id], []).append(height)
+    half = 0.32 / count
     for at, heights in by_place.items():
-        half = 0.32 / count
-        axes.plot([at - half, at + half], [median(heights)] * 2, color="#333333", linewidth=1.4, zorder=4)
+        if len(heights) > 2:  # of fewer there is nothing to sum up
+            axes.plot([at - half, at + half], [median(heights)] * 2, color="#333333", linewidth=1.4, zorder=4)
 
 
 def _points(view: _View, axes: Axes, places: dict[str, float]) -> None:
@@ -368,6 +387,7 @@ def _metric_axis(view: _View, axes: Axes, *, is_labelled: bool) -> None:
     axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks], fontsize=6.5)
     axes.grid(axis="y", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.tick_params(axis="y", labelleft=is_labelled)
     if is_labelled:
         axes.set_ylabel(shortened_in_the_middle(view.label, 30), fontsize=7)
     if view.metric is None:

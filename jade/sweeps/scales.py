@@ -7,6 +7,7 @@ flatten the rest.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
@@ -57,7 +58,7 @@ class Scale:
             every = -(-len(self.categories) // MOST_LABELS)
             return [
                 (self._of_category(index), shortened_in_the_middle(label))
-                for index, label in enumerate(self.categories)
+                for index, label in enumerate(_without_folder(self.categories))
                 if index % every == 0
             ]
         if self.high == self.low:
@@ -85,12 +86,19 @@ def of_values(values: Sequence[object]) -> Scale:
     are_tried_again = len(different) < len(numbers) and len(different) <= FEW
     if not numbers or len(numbers) < len(values) or are_tried_again or len(different) == 1:
         return Scale(
-            "categories", categories=tuple(dict.fromkeys(text_of(v) for v in sorted(values, key=_order)))
+            "categories", categories=tuple(dict.fromkeys(text_of(v) for v in sorted(values, key=order)))
         )
     low, high = min(numbers), max(numbers)
-    if low > 0 and high > low * 10**DECADES:
+    if low > 0 and _is_wide(numbers):
         return Scale("log", math.log10(low), math.log10(high))
     return Scale("linear", low, high)
+
+
+def _is_wide(numbers: Sequence[float]) -> bool:
+    """Say whether positive numbers span decades: most of them, for of any many from 0 on, one is near 0."""
+    ordered = sorted(numbers)
+    outer = len(ordered) // 20
+    return ordered[-1 - outer] > ordered[outer] * 10.0**DECADES
 
 
 def of_metric(values: Sequence[float], goal: str) -> Scale:
@@ -103,8 +111,7 @@ def of_metric(values: Sequence[float], goal: str) -> Scale:
     if not values:
         return Scale("linear")
     ordered = sorted(values)
-    inner = ordered[len(ordered) // 20 : len(ordered) - len(ordered) // 20]
-    is_log = ordered[0] > 0 and inner[-1] > inner[0] * 10**DECADES and len(values) >= _FEW_VALUES
+    is_log = ordered[0] > 0 and len(values) >= _FEW_VALUES and _is_wide(values)
     moved = [math.log10(value) if is_log else value for value in ordered]
     sign = 1 if goal == "minimize" else -1
     worse = sorted(sign * value for value in moved)
@@ -132,11 +139,17 @@ def shortened_in_the_middle(text: str, longest: int = LONGEST_LABEL) -> str:
     return f"{text[:ahead]}…{text[len(text) - (longest - 1 - ahead) :]}"
 
 
+def _without_folder(labels: Sequence[str]) -> list[str]:
+    """Return labels without the folder that all of them begin with."""
+    common = os.path.commonprefix(labels).rpartition("/")[0] if len(labels) > 1 else ""
+    return [label[len(common) + 1 :] if common else label for label in labels]
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _order(value: object) -> tuple[Any, ...]:
+def order(value: object) -> tuple[Any, ...]:
     """Return what sorts values of any kinds: numbers by size, then the rest as text."""
     if _is_number(value) or isinstance(value, bool):
         return (0, value, "")

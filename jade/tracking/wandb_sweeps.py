@@ -15,7 +15,7 @@ from typing import Any
 import wandb
 
 from jade import params, summary
-from jade.errors import TrackingError
+from jade.errors import ConfigError, TrackingError
 from jade.tracking.wandb_run import DEFAULT_PROJECT, has_credentials
 from jade.tracking.wandb_store import kept_tidy
 from jade.trials import Trial, Trials, differing
@@ -25,6 +25,7 @@ SECONDS = 20  # that the server may take for one
 SWEEPS_NAMED = 30
 _STATES = {"preempting": "preempted"}
 _NUMBERS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}
+_COUNTERS = ("row", "iterations", "epochs")
 _SAYING = ("config.yml", "environment.json", "yaml/")
 
 
@@ -40,13 +41,16 @@ class WandbSweeps:
         self._server = environ.get("WANDB_BASE_URL") or "W&B"
         self._api: Any = None
 
-    def trials(self, path: str) -> Trials:
+    def trials(self, path: str, metric: str | None = None, goal: str | None = None) -> Trials:
         """Return a sweep and its trials, as they are now.
 
         Args:
             path: `entity/project/sweep`; what is left out is taken from the environment.
+            metric: what they are compared by; the sweep's own if None.
+            goal: of the metric; if None the sweep's own, for another metric what its name suggests.
 
         Raises:
+            ConfigError: if no run has logged the metric.
             TrackingError: if there is no such sweep, or the server does not give it.
         """
         with self._asked(f"The sweep {path}"):
@@ -63,17 +67,26 @@ class WandbSweeps:
                     )
                 )
             config = sweep.config
-            metric = config.get("metric") or {}
-            goal = str(metric.get("goal") or "minimize")
-            rows = tuple(self._trial(run, metric.get("name"), goal) for run in runs)
+            chosen, aim = _aim(config.get("metric") or {}, metric, goal)
+            rows = tuple(self._trial(run, chosen, aim) for run in runs)
+            known = {
+                key for run in runs for key, value in run.summary_metrics.items() if _is_metric(key, value)
+            }
+        if metric is not None and rows and metric not in known:
+            raise ConfigError(
+                f"No trial of {path} has logged a metric {metric!r}.",
+                where="--metric",
+                wanted=metric,
+                choices=known,
+            )
         # Whoever enqueues points himself need not list parameters.
         swept = tuple(_swept(config.get("parameters") or {})) or differing([row.params for row in rows])
         return Trials(
             path=f"{entity}/{project}/{name}",
             name=str(sweep.name),
             method=str(config.get("method") or ""),
-            metric=metric.get("name"),
-            goal=goal,
+            metric=chosen,
+            goal=aim,
             parameters=swept,
             state=str(sweep.state or "").lower(),
             run_cap=config.get("run_cap"),
@@ -201,6 +214,17 @@ def _swept(described: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _swept(spec["parameters"], f"{prefix}{name}.")
         elif "value" not in spec and len(spec.get("values") or ("", "")) > 1:
             yield f"{prefix}{name}"
+
+
+def _aim(own: Mapping[str, Any], metric: str | None, goal: str | None) -> tuple[str | None, str]:
+    """Return the metric and its goal, where `own` is what the sweep says."""
+    if metric is None or metric == own.get("name"):
+        return own.get("name"), goal or str(own.get("goal") or "minimize")
+    return metric, goal or ("maximize" if summary.more_is_better(metric) else "minimize")
+
+
+def _is_metric(key: str, value: object) -> bool:
+    return _number(value) is not None and not key.startswith("_") and key not in _COUNTERS
 
 
 def _best(found: Mapping[str, Any], metric: str | None, goal: str) -> float | None:

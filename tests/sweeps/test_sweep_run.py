@@ -113,7 +113,9 @@ class Project:
             except ProcessLookupError:
                 continue
         for process in self._started:
-            process.communicate()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def until(condition, seconds=120.0):
