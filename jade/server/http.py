@@ -1,4 +1,4 @@
-"""The server's doors: GraphQL, the stream of a run, and files up and down. All else is 404.
+"""The server's doors: GraphQL, the stream of a run, files up and down, and the pages for browsers.
 
 The client repeats a request for minutes on an answer of 500 or more: what fails here is answered with 200 and
 `errors`, or 4xx.
@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,9 +34,12 @@ from jade.server.mutations import Mutation, UnknownAgentError
 from jade.server.queries import Query
 from jade.server.runs import RefusedError
 from jade.server.tokens import Right
+from jade.server.web import site
 
 SHORTEST_KEY = 40  # the client itself refuses a shorter one
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+_ASK_FOR_THE_KEY = {"WWW-Authenticate": 'Basic realm="JADE: user api, password the key of the server"'}
 
 _log = logging.getLogger(__name__)
 
@@ -63,11 +66,13 @@ class RejectedError(Exception):
 
     Attributes:
         status: the HTTP status, 4xx.
+        headers: what else the answer says.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(why)
         self.status = status
+        self.headers = headers
 
 
 def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) -> Starlette:
@@ -89,28 +94,21 @@ def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) 
             Route("/artifacts/{entity}/{digest}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/artifactsV2/{of:path}/{digest}/{name}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/healthz", _safe(doors.healthz), methods=["GET"]),
+            *(Route(page.path, _safe(doors.page(page)), methods=["GET"]) for page in site.pages(parts)),
         ],
-        exception_handlers={404: _nothing_there},
+        exception_handlers={404: _safe(doors.nothing_there)},
     )
 
 
-async def _nothing_there(request: Request, error: Exception) -> Response:
-    """Tell whoever follows the client's links to pages of runs and sweeps how to read them."""
-    return PlainTextResponse(
-        "JADE's server has no web pages. What it keeps is read with wandb.Api(), as docs/server.md shows.\n",
-        404,
-    )
-
-
-def _safe(handler: Handler) -> Handler:
+def _safe(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
     """Answer what cannot be served with a status that the client takes for an answer."""
 
     @functools.wraps(handler)
-    async def answered(request: Request) -> Response:
+    async def answered(request: Request, *reason: Exception) -> Response:
         try:
-            return await handler(request)
+            return await handler(request, *reason)
         except RejectedError as error:
-            return PlainTextResponse(str(error), error.status)
+            return PlainTextResponse(str(error), error.status, error.headers)
         except (RefusedError, UnsafeNameError) as error:
             return PlainTextResponse(str(error), 400)
         except ClientDisconnect:
@@ -215,6 +213,32 @@ class _Doors:
     async def healthz(self, request: Request) -> Response:
         await run_in_threadpool(lambda: self._parts.store.read().execute("SELECT 1 FROM settings").fetchone())
         return PlainTextResponse("ok\n")
+
+    def page(self, page: site.Page) -> Handler:
+        """Return what shows a page to those who may read."""
+
+        async def shown(request: Request) -> Response:
+            self._admit_reader(request)
+            return await run_in_threadpool(page.answer, request)
+
+        return shown
+
+    async def nothing_there(self, request: Request, error: Exception | None = None) -> Response:
+        """Say that nothing is at an address: a page for a browser, a line for others."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse("There is nothing at this address.\n", 404)
+        self._admit_reader(request)
+        return site.nothing(request)
+
+    def _admit_reader(self, request: Request) -> None:
+        """Let a browser in: without a key on loopback, as a page only reads; else the key is its password."""
+        if self._key is not None:
+            try:
+                self._admit(request)
+            except RejectedError as error:
+                raise RejectedError(401, str(error), _ASK_FOR_THE_KEY) from None
+        elif not is_loopback(_host(request)):
+            raise RejectedError(403, "This server is for its own machine only.")
 
     def _admit(self, request: Request) -> None:
         """Let a request in that has a key, and on loopback only one that was meant for it.
