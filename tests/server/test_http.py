@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jade.server.http import Limits, is_loopback
+import jade
+from jade.server.bodies import Limits
+from jade.server.http import is_loopback
 from jade.server.tokens import Right
 from tests.server.doors import KEY, authorization, opened
 
@@ -159,10 +161,50 @@ def test_what_is_not_there_is_one_line_for_a_program(doors):
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-def test_the_server_says_that_it_is_well(doors):
-    reply = doors.ask("GET", "/healthz", headers={"Authorization": ""})
+def test_the_server_says_that_it_is_well_and_how_much_it_has(tmp_path):
+    with opened(tmp_path) as doors:
+        doors.begin("live")
+        doors.begin("over")
+        doors.stream("over", {"complete": True, "exitcode": 0})
 
-    assert (reply.status, reply.text) == (200, "ok\n")
+        reply = doors.ask("GET", "/healthz", headers={"Authorization": "", "Host": "monitor"})
+
+    report = reply.json
+    assert reply.status == 200
+    assert report.pop("uptime") > 0
+    assert report.pop("bytes_free") > 1_000_000
+    assert report == {"status": "ok", "version": jade.__version__, "runs": 2, "live_runs": 1}
+
+
+def test_a_disk_with_no_room_left_is_told_by_the_server(tmp_path):
+    with opened(tmp_path, limits=Limits(disk=1 << 60)) as doors:
+        reply = doors.ask("GET", "/healthz")
+
+    assert (reply.status, reply.json["status"]) == (503, "the disk is full")
+
+
+def test_what_cannot_be_stored_is_to_be_sent_again_and_the_server_is_not_well_meanwhile(tmp_path):
+    post = rows(*["x" * 100_000] * 30)
+    post["files"]["output.log"] = post["files"].pop(HISTORY)
+    with opened(tmp_path) as doors:
+        doors.begin("r")
+        set_pages(doors, "(SELECT page_count FROM pragma_page_count)")
+        refused, ill = doors.stream("r", post), doors.ask("GET", "/healthz")
+        set_pages(doors, "1000000")
+
+        taken, well = doors.stream("r", post), doors.ask("GET", "/healthz")
+
+    assert (refused.status, ill.status) == (503, 503)
+    assert refused.text == "The server cannot store anything now: database or disk is full."
+    assert ill.json["status"] == "database or disk is full"
+    assert (taken.status, well.status) == (200, 200)
+
+
+def set_pages(doors, count):
+    """Let the database grow to so many pages, as a disk would that is full then."""
+    with doors.parts.store.write() as db:
+        pages = db.execute(f"SELECT {count}").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
 
 
 BAD_BODIES = [

@@ -7,14 +7,14 @@ import sys
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["blobs", "curves", "ids", "pages", "space", "tokens"],
+    0: ["announced", "blobs", "bodies", "connections", "curves", "ids", "log", "pages", "space", "tokens"],
     1: ["bayes", "hyperband", "runs", "schema"],
     2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal", "store"],
-    3: ["drafts", "filters", "graphql", "search"],
+    3: ["backup", "drafts", "filters", "graphql", "search"],
     4: ["sweeps"],
     5: ["dispatcher"],
     6: ["context"],
-    7: ["artifact_files", "files", "owners"],
+    7: ["artifact_files", "files", "health", "owners"],
     8: ["artifact_nodes"],
     9: ["artifact_mutations", "run_nodes"],
     10: ["sweep_nodes"],
