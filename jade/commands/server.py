@@ -125,6 +125,7 @@ def _say(address: str, data: Path, has_key: bool) -> None:
     key = "<the key>" if has_key else _KEY
     sys.stdout.write(
         f"JADE's server is ready; Ctrl-C ends it. Its data is in {shlex.quote(str(data))}.\n"
+        f"Its pages: {address}\n\n"
         "In the shell of each agent and run:\n\n"
         f"  export WANDB_BASE_URL={address}\n"
         f"  export WANDB_API_KEY={key}\n\n"

@@ -177,8 +177,7 @@ class _Work:
 
     def to_its_end(self) -> int:
         """Work until the sweep is over, or must not go on; return the exit code."""
-        entity, project, name = self._path.split("/")
-        sys.stdout.write(f"sweep {self._path}  {self._server.url}/{entity}/{project}/sweeps/{name}\n")
+        sys.stdout.write(f"sweep  {self._path}\npage   {self._page}\n")
         with asked.counted() as wish:
             self._give_back_what_is_lost()
             if self._trials.rows:
@@ -189,6 +188,11 @@ class _Work:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
         return 1 if self._why else 0
+
+    @property
+    def _page(self) -> str:
+        entity, project, name = self._path.split("/")
+        return f"{self._server.url}/{entity}/{project}/sweeps/{name}"
 
     def _work(self, wish: asked.Asked) -> None:
         with (
@@ -258,7 +262,7 @@ class _Work:
 
     def told(self, sweep: Sweep) -> str:
         """Return what the command ends with."""
-        pages = "python -m jade server" if self._server.is_local else None
+        pages = self._page if self._server.lifeline is None else "python -m jade server"
         return ending.told(self._trials, sweep, self._folder, self._why, pages)
 
 
