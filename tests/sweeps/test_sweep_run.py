@@ -367,6 +367,29 @@ def test_a_server_that_runs_already_over_the_same_folder_is_used(project):
     assert f"{address}/local/jade/sweeps/" in text
 
 
+def test_a_server_that_the_environment_names_is_used(project, tmp_path):
+    project.sweep(0.1, 0.01)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jade", "server", "--port", "0", "--data", str(tmp_path / "elsewhere")],
+        cwd=tmp_path, env=project.environ, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    address = next(found[1] for line in server.stdout if (found := re.search(r"WANDB_BASE_URL=(\S+)", line)))
+    project.environ |= {"WANDB_BASE_URL": address, "WANDB_ENTITY": "lab", "WANDB_PROJECT": "spirals"}
+
+    code, text = project.run("--agents", "2")
+    shown = subprocess.run(
+        [sys.executable, "-m", "jade", "sweep", "show", "sweep.yml"],
+        cwd=project.folder, env=project.environ, capture_output=True, text=True,
+    )  # fmt: skip
+
+    server.terminate()
+    server.communicate()
+    assert code == 0, text
+    assert f"page   {address}/lab/spirals/sweeps/" in text
+    assert "2 of 2 finished; best TestAccuracy" in shown.stdout
+    assert not (project.runs / "server").exists()
+
+
 def test_a_faulty_sweep_starts_nothing(project):
     project.sweep('"a"', "nonsense")
 
