@@ -85,5 +85,11 @@ def numbers(values: Sequence[float | None]) -> list[str]:
     if low >= 1e-3 and high < 1e5 and high < low * 10**DIGITS:
         decimals = max(0, DIGITS - 1 - math.floor(math.log10(low)))
         decimals = min(decimals, max(1, DIGITS + 1 - math.floor(math.log10(high))))
-        return ["" if value is None else f"{value:.{decimals}f}" for value in values]
+        return _without_zeros(["" if value is None else f"{value:.{decimals}f}" for value in values])
     return ["" if value is None else f"{value:.{DIGITS}g}" for value in values]
+
+
+def _without_zeros(written: list[str]) -> list[str]:
+    """Return decimals without the zeros that all of them end with."""
+    ends = [len(text) - len(text.rstrip("0")) for text in written if "." in text]
+    return [text[: len(text) - min(ends)].rstrip(".") if "." in text else text for text in written]
