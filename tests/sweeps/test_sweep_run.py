@@ -225,9 +225,9 @@ def test_a_trial_that_was_killed_before_its_run_began_is_handed_out_at_once(proj
 
 
 def test_ctrl_c_lets_the_trials_write_their_backups_and_the_same_command_goes_on(project):
-    project.sweep(0.1, 0.01, epochs=400)
-    process = project.start("--agents", "2")
-    until(is_training(project, 2))
+    project.sweep(0.1, epochs=300)
+    process = project.start()
+    until(is_training(project, 1))
 
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=120)
@@ -240,17 +240,16 @@ def test_ctrl_c_lets_the_trials_write_their_backups_and_the_same_command_goes_on
     assert all((project.runs / run / "model.pt").exists() for run in stopped)
     assert project.processes() == []
     for _ in range(3):  # more often than a trial that dies by itself is given
-        process = project.start("--agents", "2")
-        until(is_training(project, 2))
+        process = project.start()
+        until(is_training(project, 1))
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=120)
 
-    project.sweep(0.1, 0.01, epochs=400)
-    code, text = project.run("--agents", "2")
+    code, text = project.run()
 
     assert code == 0, text
-    assert project.states() == {0: "finished", 1: "finished"}
-    assert {one["epochs"] for one in project.trials().values()} == {400}
+    assert project.states() == {0: "finished"}
+    assert {one["epochs"] for one in project.trials().values()} == {300}
 
 
 def test_a_second_ctrl_c_kills_the_trials(project):
@@ -298,7 +297,7 @@ def test_an_agent_that_is_killed_is_started_again(project):
 
 
 def test_five_failures_in_a_row_stop_the_sweep_and_say_why(project):
-    project.sweep(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, epochs=1)
+    project.sweep(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, epochs=1)
     (project.folder / "break").touch()
 
     code, text = project.run("--agents", "2", "--retry", "0")
@@ -313,7 +312,7 @@ def test_five_failures_in_a_row_stop_the_sweep_and_say_why(project):
     code, text = project.run("--agents", "2", "--retry", "1")
 
     assert code == 0, text
-    assert project.states() == dict.fromkeys(range(7), "finished")
+    assert project.states() == dict.fromkeys(range(6), "finished")
 
 
 def test_more_trials_are_added_by_a_bigger_count(project):
