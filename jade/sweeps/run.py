@@ -15,7 +15,7 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ FAILURES_IN_A_ROW = 5
 LOCAL_SECONDS, ONLINE_SECONDS = 1.0, 10.0  # between two looks at the trials
 # Looking takes time of the server and of this machine; of a big sweep it takes more.
 LOOKING_SHARE = 10
-_FAILED = ("failed", "crashed")
+_OVER = ("finished", "failed", "crashed")  # a trial that the sweep itself has stopped says nothing
 
 _log = logging.getLogger(__name__)
 
@@ -145,17 +145,21 @@ def _day(seconds: float) -> str:
 class _Failures:
     """Counts the trials that failed one after the other since this command began."""
 
-    over: set[str]
     in_a_row: int = 0
-    newest: str | None = None
+    newest: str = ""
+    _over: set[str] = field(default_factory=set)
+
+    def forget(self, trials: Trials) -> None:
+        """Take note of the trials that were over before."""
+        self._over = {trial.run_id for trial in trials.rows if trial.state in _OVER}
 
     def look(self, trials: Trials) -> None:
         """Take note of the trials that are over now."""
         for trial in found.in_order(trials.rows):
-            if trial.run_id in self.over or trial.state not in ("finished", *_FAILED):
+            if trial.run_id in self._over or trial.state not in _OVER:
                 continue
-            self.over.add(trial.run_id)
-            failed = trial.state in _FAILED
+            self._over.add(trial.run_id)
+            failed = trial.state != "finished"
             self.in_a_row = self.in_a_row + 1 if failed else 0
             self.newest = trial.run_id if failed else self.newest
 
@@ -171,7 +175,7 @@ class _Work:
         self._control = control
         self._reader = WandbSweeps(server.environ)
         self._trials = self._read()
-        self._failures = _Failures({trial.run_id for trial in self._trials.rows})
+        self._failures = _Failures()
         self._why = ""
         self._followed = 0  # how many requests to stop
         self._next_look = -math.inf
@@ -185,6 +189,7 @@ class _Work:
         sys.stdout.write(f"sweep  {self._path}\npage   {self._page}\n")
         with asked.counted() as wish:
             self._give_back_what_is_lost()
+            self._failures.forget(self._trials)
             if self._trials.rows:
                 sys.stdout.write(f"{standing(self._trials)}\n")
             sys.stdout.flush()
@@ -255,9 +260,10 @@ class _Work:
         handed_out = kept.handed_out(self._folder, self._path.rpartition("/")[2])
         for run, is_known in lost(handed_out, self._trials.rows, root):
             self._control.give_back(self._path, run, is_known)
+        self._trials = self._read()
 
     def _of_failures(self, agents: Agents) -> str:
-        newest = self._failures.newest or ""
+        newest = self._failures.newest
         said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
         return (
             f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"

@@ -266,7 +266,7 @@ def test_a_second_ctrl_c_kills_the_trials(project):
 
     assert process.returncode == 130, text
     assert "Killing the trials" in text
-    assert project.processes() == []
+    until(lambda: not project.processes())
 
 
 def test_whatever_it_started_ends_with_it(project):
