@@ -16,7 +16,9 @@ RANKS = {
     ],
     2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
     3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
-    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
+    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
+        "tracking.wandb_control", "tracking.wandb_store", "trainer",
+    ],
     5: ["eval", "tracking.wandb_sweeps"],
     6: ["loop"],
     7: ["assembly"],
@@ -30,7 +32,7 @@ UNRANKED = {"", "tracking", "commands"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
 FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
-CAPABILITIES = ("server", "slurm", "analysis", "recipes", "job_batches")
+CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 
 def modules():

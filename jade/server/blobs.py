@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+FILES = "files"  # the folder of blobs, in that of a server's data
 LONGEST_NAME = 1024  # bytes, as a path may have; it is a part of the file's address
 _RESERVED = {"", ".", ".."}
 # Control characters, ends of lines, and halves of characters, which no file system takes.
@@ -84,7 +85,7 @@ class Blobs:
         path = self.path(name)
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
         part = path.with_suffix(".part")
         return Upload(name, part, part.open("wb"))
 
@@ -94,7 +95,7 @@ class Blobs:
         os.fsync(upload.file.fileno())
         upload.file.close()
         path = upload.path.rename(self.path(upload.name))
-        _sync(path.parent)
+        sync(path.parent)
 
     def abandon(self, upload: Upload) -> None:
         """Delete a blob that was not completed."""
@@ -104,6 +105,12 @@ class Blobs:
     def delete(self, name: str) -> None:
         """Delete a blob that nothing refers to any more."""
         self.path(name).unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """Let the names of all blobs survive the end of the machine."""
+        for folder in (*self._folder.iterdir(), self._folder):
+            if folder.is_dir():
+                sync(folder)
 
     def clear(self, used: set[str]) -> int:
         """Delete what a server that was killed has left: parts, and blobs not in `used`; return how many.
@@ -117,7 +124,7 @@ class Blobs:
         return len(left)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Let the names of files in a folder survive the end of the machine."""
     opened = os.open(folder, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""The server's doors: GraphQL, the stream of a run, and files up and down. All else is 404.
+"""The server's doors: GraphQL, the stream of a run, files up and down, and the pages for browsers.
 
 The client repeats a request for minutes on an answer of 500 or more: what fails here is answered with 200 and
-`errors`, or 4xx.
+`errors`, or 4xx. Only what a full disk has no room for is to be repeated.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import ipaddress
 import json
 import logging
 import re
-import zlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,45 +28,23 @@ from starlette.routing import Route
 from jade.server import files, graphql, runs
 from jade.server.artifact_mutations import ArtifactMutation
 from jade.server.blobs import UnsafeNameError, Upload
+from jade.server.bodies import Bodies, Limits, RejectedError, parsed
 from jade.server.context import Context, Parts
+from jade.server.health import Health
 from jade.server.mutations import Mutation, UnknownAgentError
 from jade.server.queries import Query
 from jade.server.runs import RefusedError
 from jade.server.tokens import Right
+from jade.server.web import site
 
 SHORTEST_KEY = 40  # the client itself refuses a shorter one
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_OPERATION = re.compile(r"\w{1,64}", re.ASCII)
+
+_ASK_FOR_THE_KEY = {"WWW-Authenticate": 'Basic realm="JADE: user api, password the key of the server"'}
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a client may send at once, in bytes.
-
-    Attributes:
-        request: of one GraphQL operation.
-        stream: of one post of a run's lines, unpacked.
-        upload: of one file.
-    """
-
-    request: int = 32 << 20
-    stream: int = 64 << 20  # a client sends 10 MiB, and a summary whole
-    upload: int = 64 << 30
-
-
-class RejectedError(Exception):
-    """A request is not served; the client is told why.
-
-    Attributes:
-        status: the HTTP status, 4xx.
-    """
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) -> Starlette:
@@ -89,32 +66,28 @@ def app(parts: Parts, api_key: str | None = None, limits: Limits | None = None) 
             Route("/artifacts/{entity}/{digest}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/artifactsV2/{of:path}/{digest}/{name}", _safe(doors.get_by_digest), methods=["GET"]),
             Route("/healthz", _safe(doors.healthz), methods=["GET"]),
+            *(Route(page.path, _safe(doors.page(page)), methods=["GET"]) for page in site.pages(parts)),
         ],
-        exception_handlers={404: _nothing_there},
+        exception_handlers={404: _safe(doors.nothing_there)},
     )
 
 
-async def _nothing_there(request: Request, error: Exception) -> Response:
-    """Tell whoever follows the client's links to pages of runs and sweeps how to read them."""
-    return PlainTextResponse(
-        "JADE's server has no web pages. What it keeps is read with wandb.Api(), as docs/server.md shows.\n",
-        404,
-    )
-
-
-def _safe(handler: Handler) -> Handler:
+def _safe(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
     """Answer what cannot be served with a status that the client takes for an answer."""
 
     @functools.wraps(handler)
-    async def answered(request: Request) -> Response:
+    async def answered(request: Request, *reason: Exception) -> Response:
         try:
-            return await handler(request)
+            return await handler(request, *reason)
         except RejectedError as error:
-            return PlainTextResponse(str(error), error.status)
+            return PlainTextResponse(str(error), error.status, error.headers)
         except (RefusedError, UnsafeNameError) as error:
             return PlainTextResponse(str(error), 400)
         except ClientDisconnect:
             return PlainTextResponse("The client went away.", 400)
+        except sqlite3.OperationalError as error:
+            _log.error("%s %s failed: %s", request.method, request.url.path, error)
+            return PlainTextResponse(f"The server cannot store anything now: {error}.", 503)
         except Exception:  # noqa: BLE001 - it is logged; no answer at all would be repeated for minutes
             _log.exception("%s %s failed", request.method, request.url.path)
             return PlainTextResponse("The server failed; its log says how.", 400)
@@ -127,18 +100,20 @@ class _Doors:
         self._parts = parts
         self._key = api_key
         self._limits = limits
+        self._bodies = Bodies(limits)
+        self._health = Health(parts, limits.disk)
 
     async def graphql(self, request: Request) -> Response:
         self._admit(request)
-        body = await self._body(request, self._limits.request)
-        context = Context(self._parts, str(request.base_url).rstrip("/"))
-        return await run_in_threadpool(self._answer, body, context)
+        async with self._bodies.whole(request, self._limits.request) as body:
+            context = Context(self._parts, str(request.base_url).rstrip("/"))
+            return await run_in_threadpool(self._answer, body, context, request)
 
-    def _answer(self, body: bytes, context: Context) -> Response:
+    def _answer(self, body: bytearray, context: Context, request: Request) -> Response:
+        given = parsed(body)
+        request.state.operation = _named(given)  # for the log
         try:
-            reply = graphql.answer(
-                _object(body), Query(context), Mutation(context), ArtifactMutation(context)
-            )
+            reply = graphql.answer(given, Query(context), Mutation(context), ArtifactMutation(context))
         except UnknownAgentError:
             raise RejectedError(404, "There is no such agent.") from None
         # In ASCII: half a character, which a row may hold, has no place in UTF-8.
@@ -146,13 +121,14 @@ class _Doors:
 
     async def file_stream(self, request: Request) -> Response:
         self._admit(request)
-        body = await self._body(request, self._limits.stream)
         path = request.path_params
-        is_to_stop = await run_in_threadpool(self._stream, path["entity"], path["project"], path["run"], body)
+        whose = path["entity"], path["project"], path["run"]
+        async with self._bodies.whole(request, self._limits.stream) as body:
+            is_to_stop = await run_in_threadpool(self._stream, *whose, body)
         return JSONResponse({"stopped": True} if is_to_stop else {})
 
-    def _stream(self, entity: str, project: str, name: str, body: bytes) -> bool:
-        given = _object(body)
+    def _stream(self, entity: str, project: str, name: str, body: bytearray) -> bool:
+        given = parsed(body)
         with self._parts.store.write() as db:
             row = runs.find(db, entity, project, name)
             if row is None:
@@ -167,7 +143,7 @@ class _Doors:
         blobs = self._parts.blobs
         upload = await run_in_threadpool(blobs.begin)
         try:
-            async for chunk in request.stream():
+            async for chunk in self._bodies.chunks(request):
                 if upload.size + len(chunk) > self._limits.upload:
                     raise RejectedError(413, "The file is too big.")
                 await run_in_threadpool(upload.add, chunk)
@@ -213,8 +189,35 @@ class _Doors:
         return FileResponse(path, media_type="application/octet-stream", headers=headers, stat_result=status)
 
     async def healthz(self, request: Request) -> Response:
-        await run_in_threadpool(lambda: self._parts.store.read().execute("SELECT 1 FROM settings").fetchone())
-        return PlainTextResponse("ok\n")
+        report = await run_in_threadpool(self._health.report)
+        # No client of W&B asks for this: it may be 503, as monitors know it.
+        return JSONResponse(report, 200 if report["status"] == "ok" else 503)
+
+    def page(self, page: site.Page) -> Handler:
+        """Return what shows a page to those who may read."""
+
+        async def shown(request: Request) -> Response:
+            self._admit_reader(request)
+            return await run_in_threadpool(page.answer, request)
+
+        return shown
+
+    async def nothing_there(self, request: Request, error: Exception | None = None) -> Response:
+        """Say that nothing is at an address: a page for a browser, a line for others."""
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse("There is nothing at this address.\n", 404)
+        self._admit_reader(request)
+        return site.nothing(request)
+
+    def _admit_reader(self, request: Request) -> None:
+        """Let a browser in: without a key on loopback, as a page only reads; else the key is its password."""
+        if self._key is not None:
+            try:
+                self._admit(request)
+            except RejectedError as error:
+                raise RejectedError(401, str(error), _ASK_FOR_THE_KEY) from None
+        elif not is_loopback(_host(request)):
+            raise RejectedError(403, "This server is for its own machine only.")
 
     def _admit(self, request: Request) -> None:
         """Let a request in that has a key, and on loopback only one that was meant for it.
@@ -236,26 +239,6 @@ class _Doors:
         elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
 
-    async def _body(self, request: Request, limit: int) -> bytes:
-        """Return the whole body, unpacked."""
-        encoding = request.headers.get("content-encoding", "identity").lower()
-        if encoding not in ("identity", "gzip"):
-            raise RejectedError(415, "A body is plain or gzip.")
-        unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
-        parts, size = [], 0
-        async for chunk in request.stream():
-            try:
-                data = unpack.decompress(chunk, limit + 1 - size) if unpack else chunk
-            except zlib.error:
-                raise RejectedError(400, "The body is not gzip.") from None
-            size += len(data)
-            if size > limit:
-                raise RejectedError(413, f"A request may have {limit} bytes.")
-            parts.append(data)
-        if unpack and (not unpack.eof or unpack.unused_data):
-            raise RejectedError(400, "The body is not one whole gzip.")
-        return b"".join(parts)
-
 
 def _host(request: Request) -> str:
     """Return the host that a request names; starlette takes the server's for one that it cannot read."""
@@ -273,22 +256,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    text = body.decode(errors="replace")
-    try:
-        value = json.loads(text)
-        # Halves of characters, which JSON can write, cannot be stored.
-        value = _whole(value) if _HALF.search(text) else value
-    except (ValueError, RecursionError):
-        raise RejectedError(400, "The body is not JSON.") from None
-    if not isinstance(value, dict):
-        raise RejectedError(400, "The body is no JSON object.")
-    return value
-
-
-def _whole(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, dict):
-        return {_whole(key): _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+def _named(request: Mapping[str, Any]) -> str:
+    """Return the name of an operation, if it is one that may stand in the log."""
+    name = request.get("operationName")
+    return name if isinstance(name, str) and _OPERATION.fullmatch(name) else ""

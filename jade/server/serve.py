@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import socket
 import time
@@ -14,17 +15,18 @@ from pathlib import Path
 import uvicorn
 
 from jade.errors import ConfigError, raise_all
-from jade.server import drafts, files, runs
-from jade.server.blobs import Blobs
+from jade.server import announced, connections, curves, drafts, files, runs
+from jade.server.announced import Announcement
+from jade.server.blobs import FILES, Blobs
 from jade.server.context import Parts
 from jade.server.dispatcher import Dispatcher, Heard, Patience
 from jade.server.http import SHORTEST_KEY, app, is_loopback
+from jade.server.log import Requests
 from jade.server.runs import RefusedError
 from jade.server.store import Store
 from jade.server.tokens import SECONDS, Tokens
 
 ENTITY = "local"
-_END_SECONDS = 5  # for requests that are being answered when the server is told to end
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,14 @@ def parts_of(settings: Settings) -> Parts:
     )
     with store.write() as db:
         drafts.forget_unfinished(db, time.time() - SECONDS)
+        curves.mend(db)
     parts.blobs.clear(files.in_use(parts))
     return parts
 
 
 def _blobs(data: Path) -> Blobs:
     try:
-        return Blobs(data / "files")
+        return Blobs(data / FILES)
     except OSError as error:
         raise ConfigError(f"{data} cannot hold the server's files: {error}.", where="--data") from error
 
@@ -96,15 +99,17 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         parts = parts_of(settings)
         host = _reached_at(settings.host, bound.family)
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-        config = uvicorn.Config(
-            app(parts, settings.api_key),
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_END_SECONDS,
-        )
+        announcement = Announcement(address, os.getpid(), settings.entity, settings.api_key is not None)
+
+        def be_ready() -> None:
+            announced.announce(settings.data, announcement)
+            on_ready(address)
+
         with closing(parts.store):
-            _Server(config, lambda: on_ready(address)).run(sockets=[bound])
+            announced.withdraw(settings.data)  # what a killed one has left
+            application = Requests(app(parts, settings.api_key))
+            _Server(connections.config(application, connections.allowed()), be_ready).run(sockets=[bound])
+            announced.withdraw(settings.data)
 
 
 class _Server(uvicorn.Server):

@@ -37,12 +37,17 @@ class _Held:
 class Store:
     """The state of one server, in the folder it is given, which no other server may use meanwhile.
 
+    Attributes:
+        path: the SQLite file.
+        trouble: why SQLite could not write the last time; None if it could.
+
     Raises:
         ConfigError: if the folder cannot be used, is in use, or was written by another version.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self.trouble: str | None = None
         self._lock = threading.RLock()  # of the one who writes
         self._opening = threading.Lock()
         self._readers = threading.local()
@@ -90,13 +95,16 @@ class Store:
             if self._writer.in_transaction:  # a part of the transaction around it
                 yield self._writer
                 return
-            self._writer.execute("BEGIN IMMEDIATE")
             try:
+                self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, sqlite3.OperationalError):  # a full disk, one that cannot be written, …
+                    self.trouble = str(error)
                 self._undo()
                 raise
+            self.trouble = None
 
     def _undo(self) -> None:
         # A full disk may have undone it already; one that stays open would swallow those that follow.
@@ -122,6 +130,7 @@ class Store:
         """Close the file; nothing may be asked of the store afterwards."""
         with self._lock, self._opening:
             held = list(self._held)
+        # The last connection that is closed writes the log of SQLite back into the file.
         for one in held:
             one.connection.close()
         owned: IO[str] | None = getattr(self, "_owned", None)  # none if it was refused

@@ -18,7 +18,7 @@ from jade.sweeps.board import number_text, standing
 from jade.trials import Trials
 
 
-def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str | None) -> str:
+def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str) -> str:
     """Return the last words of `sweep run`, and draw the picture.
 
     Args:
@@ -26,7 +26,7 @@ def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str | None
         sweep: its file.
         folder: of the sweep, on this machine.
         why: it did not come to its end, if it did not.
-        pages: the command that shows the sweep's page once this one has ended; None if it stays.
+        pages: where the sweep's page is, or the command that serves it.
     """
     lines = [why, ""] if why else []
     lines.append(f"{standing(trials)}.")
@@ -45,8 +45,7 @@ def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str | None
 
         rows["picture"] = _near(target)
         rows["table"] = f"python -m jade sweep show {folder.name}"
-    if pages:
-        rows["pages"] = pages
+    rows["page"] = pages
     width = max(map(len, rows), default=0) + 2
     for name, text in rows.items():
         first, *more = text.splitlines() or [""]

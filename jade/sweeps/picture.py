@@ -238,6 +238,8 @@ def _nothing(view: _View) -> str:
 def _lines(view: _View, axes: Axes) -> None:
     from matplotlib.collections import LineCollection
 
+    if not view.axes and view.metric is None:  # a line would have no point
+        return
     count = len(view.rows)
     width, alpha = (1.6, 0.9) if count <= FEW_LINES else (1.1, 0.7) if count <= 100 else (0.8, 0.5)
     rated = list(view.worst_first())

@@ -15,7 +15,7 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ FAILURES_IN_A_ROW = 5
 LOCAL_SECONDS, ONLINE_SECONDS = 1.0, 10.0  # between two looks at the trials
 # Looking takes time of the server and of this machine; of a big sweep it takes more.
 LOOKING_SHARE = 10
-_FAILED = ("failed", "crashed")
+_OVER = ("finished", "failed", "crashed")  # a trial that the sweep itself has stopped says nothing
 
 _log = logging.getLogger(__name__)
 
@@ -53,15 +53,16 @@ def run(arguments: Sequence[str]) -> int:
     root = Path(given.experiments_root or environ.get("EXPERIMENTS_ROOT") or "experiments")
     environ["EXPERIMENTS_ROOT"] = str(root.absolute())
     sweep = _checked(given.file, environ)
-    content = dict(sweep.values) | ({"run_cap": given.count} if given.count is not None else {})
+    if given.count is not None:
+        sweep = replace(sweep, run_cap=given.count, values={**sweep.values, "run_cap": given.count})
     with service.reached(environ, root, local=given.local, retries=given.retry) as server:
         control = SweepControl(server.environ)
-        one = _made(content, given, server, control, root)
+        one = _made(sweep.values, given, server, control, root)
         folder = kept.folder_of(root, one.name).absolute()
         with lock.owned(folder, environ, what="sweep"):
-            work = _Work(one, folder, server, control, given.agents)
-            code = work.to_its_end()
-            sys.stdout.write(work.told(sweep))
+            work = _Work(one.path, sweep, folder, server, control)
+            code = work.to_its_end(given.agents)
+            sys.stdout.write(work.told())
     return code
 
 
@@ -144,17 +145,21 @@ def _day(seconds: float) -> str:
 class _Failures:
     """Counts the trials that failed one after the other since this command began."""
 
-    over: set[str]
     in_a_row: int = 0
-    newest: str | None = None
+    newest: str = ""
+    _over: set[str] = field(default_factory=set)
+
+    def forget(self, trials: Trials) -> None:
+        """Take note of the trials that were over before."""
+        self._over = {trial.run_id for trial in trials.rows if trial.state in _OVER}
 
     def look(self, trials: Trials) -> None:
         """Take note of the trials that are over now."""
         for trial in found.in_order(trials.rows):
-            if trial.run_id in self.over or trial.state not in ("finished", *_FAILED):
+            if trial.run_id in self._over or trial.state not in _OVER:
                 continue
-            self.over.add(trial.run_id)
-            failed = trial.state in _FAILED
+            self._over.add(trial.run_id)
+            failed = trial.state != "finished"
             self.in_a_row = self.in_a_row + 1 if failed else 0
             self.newest = trial.run_id if failed else self.newest
 
@@ -162,40 +167,49 @@ class _Failures:
 class _Work:
     """One sweep, as this command works on it."""
 
-    def __init__(self, one: Kept, folder: Path, server: Service, control: SweepControl, agents: int) -> None:
-        self._path = one.path
+    def __init__(self, path: str, sweep: Sweep, folder: Path, server: Service, control: SweepControl) -> None:
+        self._path = path
+        self._sweep = sweep
         self._folder = folder
         self._server = server
         self._control = control
         self._reader = WandbSweeps(server.environ)
-        self._number = agents
-        self._trials = self._reader.trials(one.path)
-        self._failures = _Failures({trial.run_id for trial in self._trials.rows})
+        self._trials = self._read()
+        self._failures = _Failures()
         self._why = ""
         self._followed = 0  # how many requests to stop
         self._next_look = -math.inf
 
-    def to_its_end(self) -> int:
-        """Work until the sweep is over, or must not go on; return the exit code."""
-        entity, project, name = self._path.split("/")
-        sys.stdout.write(f"sweep {self._path}  {self._server.url}/{entity}/{project}/sweeps/{name}\n")
+    def _read(self) -> Trials:
+        # Of a grid the server does not say how many there will be.
+        return replace(self._reader.trials(self._path), run_cap=sweep_check.trials_of(self._sweep))
+
+    def to_its_end(self, agents: int) -> int:
+        """Work with so many agents until the sweep is over, or must not go on; return the exit code."""
+        sys.stdout.write(f"sweep  {self._path}\npage   {self._page}\n")
         with asked.counted() as wish:
             self._give_back_what_is_lost()
+            self._failures.forget(self._trials)
             if self._trials.rows:
                 sys.stdout.write(f"{standing(self._trials)}\n")
             sys.stdout.flush()
-            self._work(wish)
+            self._work(wish, agents)
         if wish.times and not self._why:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
         return 1 if self._why else 0
 
-    def _work(self, wish: asked.Asked) -> None:
+    @property
+    def _page(self) -> str:
+        entity, project, name = self._path.split("/")
+        return f"{self._server.url}/{entity}/{project}/sweeps/{name}"
+
+    def _work(self, wish: asked.Asked, count: int) -> None:
         with (
             closing(board(self._trials)) as shown,
             closing(Agents(self._server, self._path, self._folder)) as agents,
         ):
-            for line in agents.start(self._number):
+            for line in agents.start(count):
                 shown.say(line)
             while agents.tend():
                 self._follow(wish, agents, shown)
@@ -232,7 +246,7 @@ class _Work:
 
     def _look(self, shown: Board) -> None:
         try:
-            self._trials = self._reader.trials(self._path)
+            self._trials = self._read()
         except TrackingError as error:  # the next look may see more
             _log.warning("%s", error)
             return
@@ -241,14 +255,15 @@ class _Work:
 
     def _give_back_what_is_lost(self) -> None:
         """Have the trials handed out again that were under way when their agents ended."""
-        self._trials = self._reader.trials(self._path)
+        self._trials = self._read()
         root = Path(self._server.environ["EXPERIMENTS_ROOT"])
         handed_out = kept.handed_out(self._folder, self._path.rpartition("/")[2])
         for run, is_known in lost(handed_out, self._trials.rows, root):
             self._control.give_back(self._path, run, is_known)
+        self._trials = self._read()
 
     def _of_failures(self, agents: Agents) -> str:
-        newest = self._failures.newest or ""
+        newest = self._failures.newest
         said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
         return (
             f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"
@@ -256,10 +271,10 @@ class _Work:
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )
 
-    def told(self, sweep: Sweep) -> str:
+    def told(self) -> str:
         """Return what the command ends with."""
-        pages = "python -m jade server" if self._server.is_local else None
-        return ending.told(self._trials, sweep, self._folder, self._why, pages)
+        pages = self._page if self._server.lifeline is None else "python -m jade server"
+        return ending.told(self._trials, self._sweep, self._folder, self._why, pages)
 
 
 def _of_agents(agents: Agents) -> str:

@@ -130,7 +130,7 @@ def _running(data: Path) -> str | None:
 def _started(data: Path, environ: Mapping[str, str], retries: int | None) -> Iterator[tuple[str, int]]:
     data.mkdir(parents=True, exist_ok=True)
     reading, writing = os.pipe()
-    asked = ["--retry", str(retries)] if retries is not None else []
+    asked = ["--log", "errors", *(["--retry", str(retries)] if retries is not None else [])]
     log = data / LOG
     process: subprocess.Popen[str] | None = None
     try:

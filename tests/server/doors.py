@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import uvicorn
 
+from jade.server import connections
 from jade.server.http import app
+from jade.server.log import Requests
 from jade.server.serve import Settings, bound_to, parts_of
 
 KEY = "k" * 40
@@ -29,6 +31,10 @@ class Reply:
     @property
     def text(self):
         return self.body.decode()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
 
     @property
     def data(self):
@@ -108,13 +114,12 @@ class _Announced(uvicorn.Server):
 
 
 @contextmanager
-def opened(folder, api_key=None, limits=None):
+def opened(folder, api_key=None, limits=None, bounds=None):
     """Open the doors of a server whose data is in a folder."""
     settings = Settings(data=folder, port=0, api_key=api_key)
     with closing(bound_to(settings)) as bound:
         parts = parts_of(settings)
-        config = uvicorn.Config(app(parts, api_key, limits), log_level="error", lifespan="off")
-        server = _Announced(config)
+        server = _Announced(connections.config(Requests(app(parts, api_key, limits)), bounds))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
         try:

@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jade.server.http import Limits, is_loopback
+import jade
+from jade.server.bodies import Limits
+from jade.server.http import is_loopback
 from jade.server.tokens import Right
 from tests.server.doors import KEY, authorization, opened
 
@@ -142,8 +144,8 @@ def test_loopback_is_reached_from_its_own_machine_only(host, is_this_machine):
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404), ("GET", "/nonsense", 404), ("POST", "/sdk/otel/v1/metrics", 404),
-        ("POST", "/sdk/otel/v1/logs", 404), ("GET", "/graphql", 405), ("PUT", "/graphql", 405),
+        ("GET", "/nonsense", 404), ("POST", "/sdk/otel/v1/metrics", 404),
+        ("POST", "/sdk/otel/v1/logs", 404), ("GET", "/graphql", 404), ("PUT", "/graphql", 405),
         ("GET", "/files/e/p/r/file_stream", 405), ("POST", "/files/e/p/file_stream", 404),
         ("GET", "/storage/../../etc/passwd", 404), ("GET", "/..%2f..%2fetc/passwd", 404), ("DELETE", "/storage/a/b", 405),
     ],
@@ -152,18 +154,57 @@ def test_all_else_is_not_there(doors, method, path, status):
     assert doors.ask(method, path).status == status
 
 
-def test_a_link_to_a_page_says_how_to_read_what_would_stand_there(doors):
-    reply = doors.ask("GET", "/e/p/runs/r")
+def test_what_is_not_there_is_one_line_for_a_program(doors):
+    reply = doors.ask("GET", "/e/p/else")
 
-    assert reply.status == 404
-    assert "has no web pages" in reply.text
-    assert "wandb.Api()" in reply.text
+    assert (reply.status, reply.text) == (404, "There is nothing at this address.\n")
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-def test_the_server_says_that_it_is_well(doors):
-    reply = doors.ask("GET", "/healthz", headers={"Authorization": ""})
+def test_the_server_says_that_it_is_well_and_how_much_it_has(tmp_path):
+    with opened(tmp_path) as doors:
+        doors.begin("live")
+        doors.begin("over")
+        doors.stream("over", {"complete": True, "exitcode": 0})
 
-    assert (reply.status, reply.text) == (200, "ok\n")
+        reply = doors.ask("GET", "/healthz", headers={"Authorization": "", "Host": "monitor"})
+
+    report = reply.json
+    assert reply.status == 200
+    assert report.pop("uptime") > 0
+    assert report.pop("bytes_free") > 1_000_000
+    assert report == {"status": "ok", "version": jade.__version__, "runs": 2, "live_runs": 1}
+
+
+def test_a_disk_with_no_room_left_is_told_by_the_server(tmp_path):
+    with opened(tmp_path, limits=Limits(disk=1 << 60)) as doors:
+        reply = doors.ask("GET", "/healthz")
+
+    assert (reply.status, reply.json["status"]) == (503, "the disk is full")
+
+
+def test_what_cannot_be_stored_is_to_be_sent_again_and_the_server_is_not_well_meanwhile(tmp_path):
+    post = rows(*["x" * 100_000] * 30)
+    post["files"]["output.log"] = post["files"].pop(HISTORY)
+    with opened(tmp_path) as doors:
+        doors.begin("r")
+        set_pages(doors, "(SELECT page_count FROM pragma_page_count)")
+        refused, ill = doors.stream("r", post), doors.ask("GET", "/healthz")
+        set_pages(doors, "1000000")
+
+        taken, well = doors.stream("r", post), doors.ask("GET", "/healthz")
+
+    assert (refused.status, ill.status) == (503, 503)
+    assert refused.text == "The server cannot store anything now: database or disk is full."
+    assert ill.json["status"] == "database or disk is full"
+    assert (taken.status, well.status) == (200, 200)
+
+
+def set_pages(doors, count):
+    """Let the database grow to so many pages, as a disk would that is full then."""
+    with doors.parts.store.write() as db:
+        pages = db.execute(f"SELECT {count}").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
 
 
 BAD_BODIES = [

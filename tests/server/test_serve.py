@@ -1,5 +1,8 @@
 """The command: what it says, how it ends, what it refuses to begin with."""
 
+import fcntl
+import http.client
+import json
 import re
 import signal
 import socket
@@ -16,7 +19,8 @@ from jade.server.schema import VERSION
 from jade.server.serve import Settings, bound_to, check
 from jade.server.store import FILE, Store
 from tests.conftest import REPOSITORY
-from tests.server.conftest import KEY
+from tests.server.conftest import KEY, wait_until
+from tests.server.doors import authorization
 
 LONG = "k" * 40
 
@@ -43,7 +47,7 @@ def started(clean_environ, tmp_path):
             cwd=REPOSITORY, env={**clean_environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(process)
-        return process, "".join(process.stdout.readline() for _ in range(6))
+        return process, "".join(process.stdout.readline() for _ in range(8))
 
     yield start
     for process in processes:
@@ -56,6 +60,7 @@ def test_the_command_says_what_to_export(started, tmp_path):
 
     assert re.sub(r":\d+\n", ":PORT\n", said) == (
         f"JADE's server is ready; Ctrl-C ends it. Its data is in '{tmp_path}/my data'.\n"
+        "Its pages: http://127.0.0.1:PORT\n\n"
         "In the shell of each agent and run:\n\n"
         "  export WANDB_BASE_URL=http://127.0.0.1:PORT\n"
         f"  export WANDB_API_KEY={KEY}\n\n"
@@ -95,7 +100,144 @@ def test_a_signal_ends_the_server_while_a_client_is_connected(started):
         process.send_signal(signal.SIGTERM)
         _, complained = process.communicate(timeout=30)
 
-    assert (process.returncode, complained) == (0, "")
+    assert process.returncode == 0
+    assert re.fullmatch(r".{19} GET /healthz 200 [\d.]+ ms \d+ bytes\n", complained)
+
+
+def test_a_running_server_says_in_its_folder_where_it_is(started, tmp_path):
+    process, said = started("--data", str(tmp_path), "--entity", "lab", "--api-key", LONG)
+    told = json.loads((tmp_path / "server.json").read_text())
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    url = re.search(r"WANDB_BASE_URL=(.+)\n", said)[1]
+    assert told == {"url": url, "pid": process.pid, "entity": "lab", "needs_key": True}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "server.lock", "server.sqlite"]
+
+
+def test_a_killed_server_leaves_its_address_and_an_open_lock(started, tmp_path):
+    process, _ = started("--data", str(tmp_path))
+
+    process.kill()
+    process.communicate()
+
+    assert json.loads((tmp_path / "server.json").read_text())["needs_key"] is False
+    with (tmp_path / "server.lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_request_is_a_line_without_what_would_let_others_in(started, tmp_path):
+    process, said = started("--api-key", LONG)
+    port = int(re.search(r":(\d+)\n", said)[1])
+    key = authorization(LONG)
+    for method, path, headers in [
+        ("GET", "/healthz", {}),
+        ("POST", "/graphql", key),
+        ("POST", "/graphql", {}),
+        ("PUT", "/storage/SECRET/my%20file.txt", {}),
+        ("GET", "/x%0Ay?key=SECRET", {}),
+    ]:
+        body = json.dumps({"query": "query Me { viewer { entity } }", "operationName": "Me"})
+        ask(port, method, path, body if path == "/graphql" else b"", headers)
+
+    process.send_signal(signal.SIGTERM)
+    _, lines = process.communicate(timeout=30)
+
+    assert [re.sub(r"[\d.]+ ms \d+ bytes", "… ms … bytes", line[20:]) for line in lines.splitlines()] == [
+        "GET /healthz 200 … ms … bytes",
+        "POST /graphql Me 200 … ms … bytes",
+        "POST /graphql 401 … ms … bytes",
+        "PUT /storage/-/my%20file.txt 403 … ms … bytes",
+        "GET /x%0Ay 401 … ms … bytes",
+    ]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines.splitlines())
+    assert "SECRET" not in lines
+    assert LONG not in lines
+
+
+def test_the_log_may_be_a_file_of_what_was_refused(started, tmp_path):
+    file = tmp_path / "logs" / "server.log"
+    process, said = started("--log", "errors", "--log-file", str(file))
+    port = int(re.search(r":(\d+)\n", said)[1])
+    ask(port, "GET", "/healthz")
+    ask(port, "GET", "/nonsense")
+
+    process.send_signal(signal.SIGTERM)
+    _, complained = process.communicate(timeout=30)
+
+    assert complained == ""
+    assert re.fullmatch(r".{19} GET /nonsense 404 [\d.]+ ms \d+ bytes\n", file.read_text())
+
+
+def test_a_log_file_that_cannot_be_written_is_refused(serve, tmp_path):
+    done = serve("--port", "0", "--log-file", tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path} cannot be written: Is a directory.\n  at: --log-file\n"
+
+
+def test_a_terminal_that_takes_no_more_lines_holds_up_nobody(started):
+    process, said = started()
+    port = int(re.search(r":(\d+)\n", said)[1])
+    path = "/" + "x" * 290
+
+    statuses = {ask(port, "GET", path) for _ in range(300)}  # a pipe has 64 KiB
+    process.send_signal(signal.SIGTERM)
+
+    assert statuses == {404}
+    assert process.wait(30) == 0
+
+
+def test_an_answer_that_is_under_way_is_completed_when_the_server_is_told_to_end(started, tmp_path):
+    process, said = started("--data", str(tmp_path))
+    port = int(re.search(r":(\d+)\n", said)[1])
+    body = json.dumps({"query": "{ viewer { entity } }"}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall((head + f"Authorization: {authorization()['Authorization']}\r\n\r\n").encode())
+        ask(port, "GET", "/healthz")  # what came before it has been read
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(port))
+        client.sendall(body)
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    _, complained = process.communicate(timeout=30)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"entity": "local"' in answer
+    assert "Traceback" not in complained
+    assert not (tmp_path / "server.sqlite-wal").exists()
+
+
+def test_a_client_that_does_not_end_does_not_keep_the_server_from_ending(started):
+    process, said = started()
+    port = int(re.search(r":(\d+)\n", said)[1])
+    head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall((head + f"Authorization: {authorization()['Authorization']}\r\n\r\n").encode())
+        ask(port, "GET", "/healthz")
+        process.send_signal(signal.SIGTERM)
+        _, complained = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert "Traceback" not in complained
+    assert "POST /graphql 503" in complained
+
+
+def ask(port, method, path, body=b"", headers=None):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request(method, path, body, headers or {})
+        reply = connection.getresponse()
+        reply.read()
+        return reply.status
+
+
+def refuses(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_an_address_that_others_reach_needs_a_key(serve):

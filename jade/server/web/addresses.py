@@ -1,0 +1,31 @@
+"""Where the pages are, as the client prints it; names may hold spaces, quotes and percent signs."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+HOME = "/"
+
+
+def entity(name: str) -> str:
+    """Return where the projects of an entity are."""
+    return f"/{_quoted(name)}"
+
+
+def project(entity: str, name: str) -> str:
+    """Return where a project is."""
+    return f"/{_quoted(entity)}/{_quoted(name)}"
+
+
+def sweep(entity: str, project_name: str, name: str) -> str:
+    """Return where a sweep is."""
+    return f"{project(entity, project_name)}/sweeps/{_quoted(name)}"
+
+
+def run(entity: str, project_name: str, name: str) -> str:
+    """Return where a run is."""
+    return f"{project(entity, project_name)}/runs/{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

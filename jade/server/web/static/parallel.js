@@ -1,0 +1,148 @@
+/** Parallel coordinates: a line for each trial, an axis for each parameter, the metric at the right. */
+
+import { axisStyle, chart, rounded, short } from "./charts.js";
+import { color } from "./theme.js";
+
+const WIDEST = 150;
+const NARROWEST = 84;
+
+/**
+ * @typedef {object} Axis
+ * @property {string} key of the column
+ * @property {string} title
+ * @property {"linear" | "log" | "category"} scale
+ * @property {string[]} categories
+ */
+
+/**
+ * Draw trials in an element.
+ * @param {HTMLElement} element
+ * @param {() => object | null} state what is to be seen: trials, axes, colors, found, best
+ * @param {(axis: Axis, ends: [number, number] | null) => void} brushed called for the range chosen on an axis
+ * @returns {{instance: object, draw: () => void, show: (ranges: Map<string, [number, number]>) => void}}
+ */
+export function parallel(element, state, brushed) {
+  const made = chart(element, () => {
+    const now = state();
+    return now && option(now);
+  });
+  const { instance } = made;
+  instance.on("axisareaselected", (event) => {
+    const now = state();
+    const axis = now?.axes.find((one) => one.key === event.parallelAxisId);
+    if (axis) brushed(axis, event.intervals?.length ? hull(event.intervals) : null);
+  });
+  const show = (ranges) => {
+    for (const axis of state()?.axes ?? []) {
+      const ends = ranges.get(axis.key);
+      const intervals = ends ? [inside(ends, extent(state(), axis))] : [];
+      instance.dispatchAction({ type: "axisAreaSelect", parallelAxisId: axis.key, intervals }, { silent: true });
+    }
+  };
+  return { ...made, show };
+}
+
+/** @param {[number, number][]} intervals */
+function hull(intervals) {
+  const ends = intervals.flat();
+  return [Math.min(...ends), Math.max(...ends)];
+}
+
+function inside(ends, [least, most]) {
+  return [Math.max(ends[0], least), Math.min(ends[1], most)];
+}
+
+/**
+ * Give the ends of an axis: those of its values, or of its categories.
+ * @returns {[number, number]}
+ */
+export function extent(now, axis) {
+  if (axis.scale === "category") return [0, axis.categories.length - 1];
+  const at = now.axes.indexOf(axis);
+  const known = now.trials.map((trial) => trial.places[at]).filter((place) => place !== null);
+  if (!known.length) return axis.scale === "log" ? [1, 10] : [0, 1];
+  const least = known.reduce((low, one) => Math.min(low, one));
+  const most = known.reduce((high, one) => Math.max(high, one));
+  return rounded([least, most], axis.scale);
+}
+
+function option(now) {
+  const { trials, colors, found, best } = now;
+  const is = (test) => trials.filter(test).map((trial) => item(trial, colors(trial)));
+  const isFound = (trial) => !found || found.has(trial.run);
+  const strength = Math.max(0.25, Math.min(0.9, 14 / Math.sqrt(trials.length)));
+  const style = { type: "parallel", progressive: 0, smooth: false, emphasis: { lineStyle: { width: 4, opacity: 1 } } };
+  const faint = { lineStyle: { width: 1, opacity: 0.12 }, activeOpacity: 0.12, inactiveOpacity: 0.06 };
+  return {
+    parallel: {
+      left: 64,
+      right: 76,
+      top: 52,
+      bottom: 22,
+      axisExpandable: false,
+      parallelAxisDefault: {
+        ...axisStyle(),
+        z: 5,
+        nameGap: 18,
+        nameTruncate: { maxWidth: WIDEST },
+        areaSelectStyle: { width: 18, borderWidth: 1, borderColor: color("accent"), color: color("accent"), opacity: 0.25 },
+      },
+    },
+    parallelAxis: now.axes.map((axis, dim) => axisOption(now, axis, dim)),
+    series: [
+      { ...style, ...faint, id: "others", silent: true, data: is((trial) => !isFound(trial)) },
+      {
+        ...style,
+        id: "found",
+        lineStyle: { width: 1.5, opacity: strength },
+        activeOpacity: Math.max(0.5, strength),
+        inactiveOpacity: 0.06,
+        data: is((trial) => isFound(trial) && trial.run !== best),
+      },
+      {
+        ...style,
+        id: "best",
+        lineStyle: { width: 3.5, opacity: 1 },
+        activeOpacity: 1,
+        inactiveOpacity: 0.15,
+        z: 3,
+        data: is((trial) => isFound(trial) && trial.run === best),
+      },
+    ],
+  };
+}
+
+function item(trial, lineColor) {
+  return { name: trial.run, value: trial.places.map((place) => place ?? NaN), lineStyle: { color: lineColor } };
+}
+
+function axisOption(now, axis, dim) {
+  const shared = { id: axis.key, dim, name: axis.title };
+  if (axis.scale === "category") {
+    const axisTick = { alignWithLabel: true, lineStyle: { color: color("axis") } };
+    return { ...shared, type: "category", data: axis.categories, axisTick, axisLabel: { ...label(), interval: 0 } };
+  }
+  const [min, max] = extent(now, axis);
+  return { ...shared, type: axis.scale === "log" ? "log" : "value", min, max, axisLabel: label() };
+}
+
+/** Labels stand among the lines: a rim of the background keeps them readable. */
+function label() {
+  return {
+    color: color("ink"),
+    fontSize: 12,
+    formatter: short,
+    hideOverlap: true,
+    textBorderColor: color("paper"),
+    textBorderWidth: 4,
+  };
+}
+
+/**
+ * Say how wide the chart has to be, so that its axes can be told apart.
+ * @param {number} axes how many there are
+ * @returns {number} pixels
+ */
+export function leastWidth(axes) {
+  return axes * NARROWEST + 60;
+}

@@ -1,0 +1,61 @@
+/** The form above a table and the links within it, so that they change the page without loading it anew. */
+
+const TYPING_MS = 250;
+
+/**
+ * @callback Go shows an address in this page
+ * @param {string} to
+ * @param {"pushState" | "replaceState"} remember how the browser's history notes it
+ * @returns {Promise<void>}
+ */
+
+/**
+ * Give the address that a form stands for, without what is empty.
+ * @param {HTMLFormElement} form
+ * @returns {string}
+ */
+export function addressOf(form) {
+  const given = [...new FormData(form)].filter(([, value]) => value !== "");
+  const here = form.getAttribute("action");
+  return given.length ? `${here}?${new URLSearchParams(given)}` : here;
+}
+
+/**
+ * Follow what is typed and chosen in a form.
+ * @param {HTMLFormElement} form
+ * @param {() => string} address that it stands for
+ * @param {Go} go
+ * @returns {() => void} what to call when a script has changed the form
+ */
+export function followForm(form, address, go) {
+  let waiting;
+  const changed = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => go(address(), "replaceState"), TYPING_MS);
+  };
+  document.documentElement.classList.add("scripted");
+  form.addEventListener("input", changed);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    clearTimeout(waiting);
+    go(address(), "pushState");
+  });
+  addEventListener("popstate", () => location.reload());
+  return changed;
+}
+
+/**
+ * Follow the links that sort the table and turn its pages.
+ * @param {HTMLFormElement} form that keeps the order
+ * @param {Go} go
+ */
+export function followLinks(form, go) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("#table thead a, #table .pager a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const query = new URL(link.href).searchParams;
+    for (const name of ["sort", "order"]) form.elements.namedItem(name).value = query.get(name) ?? "";
+    go(link.href, "pushState");
+  });
+}
