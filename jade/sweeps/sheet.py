@@ -32,6 +32,7 @@ class Column:
         kind: one of the above, which says how it is written.
         values: one for each row; None where there is none.
         yields: how early a narrow terminal goes without it; 0 is never.
+        like: the key of the column as which its numbers are rounded.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Column:
     kind: str
     values: tuple[Any, ...]
     yields: int = 0
+    like: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def of_groups(trials: Trials, groups: Sequence[Group]) -> Sheet:
     columns = (
         *_params(keys, [group.params for group in groups]),
         Column("mean", f"mean {trials.metric or 'metric'}", NUMBER, tuple(group.mean for group in groups)),
-        Column("deviation", "±", NUMBER, tuple(group.deviation for group in groups)),
+        Column("deviation", "±", NUMBER, tuple(group.deviation for group in groups), like="mean"),
         Column("n", "n", NUMBER, tuple(len(group.values) for group in groups)),
         Column("uncounted", "unfinished", NUMBER, tuple(group.uncounted for group in groups)),
         Column("seconds", "time", SECONDS, tuple(group.seconds for group in groups), 2),

@@ -26,7 +26,8 @@ def text(sheet: Sheet, width: int | None) -> str:
         width: of the terminal; None if there is no limit.
     """
     columns = [one for one in sheet.columns if one.yields < HIDDEN]
-    written = {one.key: _column(one) for one in columns}
+    by_key = {one.key: one for one in columns}
+    written = {one.key: _column(one, by_key.get(one.like, one)) for one in columns}
     left_out: list[str] = []
     while width is not None and _wide(written) > width:
         gone = _first_to_go(columns, written)
@@ -54,19 +55,19 @@ def _first_to_go(columns: Sequence[Column], written: dict[str, list[str]]) -> Co
     return max(reversed(there), key=lambda one: one.yields, default=None)
 
 
-def _column(column: Column) -> list[str]:
-    cells = [column.heading, *_cells(column)]
+def _column(column: Column, like: Column) -> list[str]:
+    cells = [column.heading, *_cells(column, like)]
     cells = [shortened_in_the_middle(cell, LONGEST) for cell in cells]
     width = max(map(len, cells))
     is_text = column.kind not in (NUMBER, SECONDS) and not _are_numbers(column.values)
     return [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
 
 
-def _cells(column: Column) -> list[str]:
+def _cells(column: Column, like: Column) -> list[str]:
     if column.kind == SECONDS:
         return [duration(value) for value in column.values]
     if column.kind in (NUMBER, PARAM) and _are_numbers(column.values):
-        return numbers(column.values)
+        return numbers(column.values, like.values)
     return ["" if value is None and column.kind != PARAM else text_of(value) for value in column.values]
 
 
@@ -76,17 +77,30 @@ def _are_numbers(values: Sequence[object]) -> bool:
     )
 
 
-def numbers(values: Sequence[float | None]) -> list[str]:
-    """Return numbers so that they are read against each other: as many decimals, if their sizes allow it."""
+def numbers(values: Sequence[float | None], like: Sequence[float | None] = ()) -> list[str]:
+    """Return numbers so that they are read against each other: as many decimals, if their sizes allow it.
+
+    Args:
+        values: a column.
+        like: another one, which says the decimals.
+    """
+    decimals = _decimals(like or values)
+    form = f".{DIGITS}g" if decimals is None else f".{decimals}f"
+    written = ["" if value is None else f"{value:{form}}" for value in values]
+    are_own = like is values or not like
+    return _without_zeros(written) if decimals is not None and are_own else written
+
+
+def _decimals(values: Sequence[float | None]) -> int | None:
+    """Return how many decimals the numbers of a column need; None if their sizes differ too much."""
     known = [abs(value) for value in values if value is not None and math.isfinite(value) and value != 0]
     if all(float(value).is_integer() and value < 10**9 for value in known):
-        return ["" if value is None else f"{value:.0f}" for value in values]
+        return 0
     low, high = min(known), max(known)
-    if low >= 1e-3 and high < 1e5 and high < low * 10**DIGITS:
-        decimals = max(0, DIGITS - 1 - math.floor(math.log10(low)))
-        decimals = min(decimals, max(1, DIGITS + 1 - math.floor(math.log10(high))))
-        return _without_zeros(["" if value is None else f"{value:.{decimals}f}" for value in values])
-    return ["" if value is None else f"{value:.{DIGITS}g}" for value in values]
+    if low < 1e-3 or high >= 1e5 or high >= low * 10**DIGITS:
+        return None
+    decimals = max(0, DIGITS - 1 - math.floor(math.log10(low)))
+    return min(decimals, max(1, DIGITS + 1 - math.floor(math.log10(high))))
 
 
 def _without_zeros(written: list[str]) -> list[str]:

@@ -65,6 +65,10 @@ def test_numbers_of_a_column_have_the_digits_that_tell_them_apart(values, writte
     assert numbers(values) == written
 
 
+def test_a_deviation_has_the_decimals_of_its_mean():
+    assert numbers([0.068303, 8e-6, None], [0.7587, 0.6340, 0.5]) == ["0.0683", "0.0000", ""]
+
+
 def test_csv_has_every_digit_and_stable_columns():
     found = list(csv.DictReader(io.StringIO(sheet.csv_text(TRIALS))))
 
