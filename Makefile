@@ -35,6 +35,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/examples.py
 	$(BIN)/python benchmarks/checkpoint.py
 	$(BIN)/python benchmarks/skip.py
+	$(BIN)/python benchmarks/server.py
 
 # Kills runs at random moments and continues them, twenty times each; about half an hour. Then a sweep of two
 # hundred trials, with its agent and its server killed on the way; about ten minutes.

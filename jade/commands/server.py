@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jade server",
         description=__doc__,
-        epilog="python -m jade server backup --into FOLDER copies the data while the server runs.",
+        epilog="python -m jade server backup copies the data while the server runs.",
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -99,7 +100,8 @@ class Blobs:
 
     def abandon(self, upload: Upload) -> None:
         """Delete a blob that was not completed."""
-        upload.file.close()
+        with suppress(OSError):  # what is left to be written finds no room
+            upload.file.close()
         upload.path.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:

@@ -92,11 +92,15 @@ class Bodies:
         finally:
             self._held -= counted
 
-    async def chunks(self, request: Request) -> AsyncIterator[bytes]:
+    async def chunks(self, request: Request, too_slow: int = 408) -> AsyncIterator[bytes]:
         """Give the parts of a body as they come.
 
+        Args:
+            request: whose body.
+            too_slow: the status of the answer if they come too slowly.
+
         Raises:
-            RejectedError: if they come too slowly.
+            RejectedError: if they do.
         """
         limits, stream = self._limits, aiter(request.stream())
         clock = asyncio.get_running_loop().time
@@ -106,7 +110,7 @@ class Bodies:
                 async with asyncio.timeout_at(until):
                     chunk = await anext(stream, None)
             except TimeoutError:
-                raise RejectedError(408, "The body comes too slowly.") from None
+                raise RejectedError(too_slow, "The body comes too slowly.") from None
             if chunk is None:
                 return
             received += len(chunk)

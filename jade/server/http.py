@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import functools
 import hmac
 import ipaddress
@@ -31,6 +32,7 @@ from jade.server.blobs import UnsafeNameError, Upload
 from jade.server.bodies import Bodies, Limits, RejectedError, parsed
 from jade.server.context import Context, Parts
 from jade.server.health import Health
+from jade.server.log import shown
 from jade.server.mutations import Mutation, UnknownAgentError
 from jade.server.queries import Query
 from jade.server.runs import RefusedError
@@ -38,6 +40,9 @@ from jade.server.tokens import Right
 from jade.server.web import site
 
 SHORTEST_KEY = 40  # the client itself refuses a shorter one
+# The client sends a file again on this answer, and not on 408.
+_AGAIN = 429
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 _OPERATION = re.compile(r"\w{1,64}", re.ASCII)
 
 _ASK_FOR_THE_KEY = {"WWW-Authenticate": 'Basic realm="JADE: user api, password the key of the server"'}
@@ -85,14 +90,20 @@ def _safe(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitabl
             return PlainTextResponse(str(error), 400)
         except ClientDisconnect:
             return PlainTextResponse("The client went away.", 400)
-        except sqlite3.OperationalError as error:
-            _log.error("%s %s failed: %s", request.method, request.url.path, error)
+        except (sqlite3.OperationalError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_ROOM:
+                return _failed(request)
+            _log.error("%s %s failed: %s", request.method, shown(request.url.path), error)
             return PlainTextResponse(f"The server cannot store anything now: {error}.", 503)
         except Exception:  # noqa: BLE001 - it is logged; no answer at all would be repeated for minutes
-            _log.exception("%s %s failed", request.method, request.url.path)
-            return PlainTextResponse("The server failed; its log says how.", 400)
+            return _failed(request)
 
     return answered
+
+
+def _failed(request: Request) -> Response:
+    _log.exception("%s %s failed", request.method, shown(request.url.path))
+    return PlainTextResponse("The server failed; its log says how.", 400)
 
 
 class _Doors:
@@ -143,7 +154,7 @@ class _Doors:
         blobs = self._parts.blobs
         upload = await run_in_threadpool(blobs.begin)
         try:
-            async for chunk in self._bodies.chunks(request):
+            async for chunk in self._bodies.chunks(request, _AGAIN):
                 if upload.size + len(chunk) > self._limits.upload:
                     raise RejectedError(413, "The file is too big.")
                 await run_in_threadpool(upload.add, chunk)

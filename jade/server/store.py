@@ -40,6 +40,7 @@ class Store:
     Attributes:
         path: the SQLite file.
         trouble: why SQLite could not write the last time; None if it could.
+        commits: transactions that have ended well: what was read at one number may be kept for it.
 
     Raises:
         ConfigError: if the folder cannot be used, is in use, or was written by another version.
@@ -48,6 +49,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.trouble: str | None = None
+        self.commits = 0
         self._lock = threading.RLock()  # of the one who writes
         self._opening = threading.Lock()
         self._readers = threading.local()
@@ -99,6 +101,7 @@ class Store:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 self._writer.execute("COMMIT")
+                self.commits += 1
             except BaseException as error:
                 if isinstance(error, sqlite3.OperationalError):  # a full disk, one that cannot be written, …
                     self.trouble = str(error)

@@ -130,7 +130,7 @@ def test_a_body_that_stops_is_cut_off_and_leaves_no_part_of_a_file(doors, honest
 
         said = answer(connection)
 
-    assert said.startswith(b"HTTP/1.1 408 ")
+    assert said.startswith(b"HTTP/1.1 429 ")  # on which the client sends it again
     assert list((doors.parts.store.path.parent / "files").glob("*/*")) == []
 
 

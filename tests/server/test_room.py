@@ -20,15 +20,26 @@ RANKS = {
     10: ["sweep_nodes"],
     11: ["project_nodes"],
     12: ["mutations", "queries"],
-    13: ["web.addresses", "web.trials", "web.wanted", "web.words"],
-    14: ["web.axes", "web.filter_text", "web.responses"],
-    15: ["web.table"],
+    13: [
+        "web.addresses",
+        "web.console",
+        "web.run_curves",
+        "web.run_files",
+        "web.run_images",
+        "web.run_metrics",
+        "web.trials",
+        "web.unchanged",
+        "web.words",
+    ],  # fmt: skip
+    14: ["web.axes", "web.filter_text", "web.responses", "web.run_config", "web.wanted"],
+    15: ["web.run_compare", "web.table"],
     16: ["web.project_view", "web.sweep_view"],
     17: ["web.project_page", "web.projects_page", "web.static_files"],
-    18: ["web.sweep_page"],
-    19: ["web.site"],
-    20: ["http"],
-    21: ["serve"],
+    18: ["web.run_lookup", "web.sweep_page"],
+    19: ["web.run_data", "web.run_page"],
+    20: ["web.site"],
+    21: ["http"],
+    22: ["serve"],
 }
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 ROOM = REPOSITORY / "jade" / "server"

@@ -224,6 +224,23 @@ def test_a_client_that_does_not_end_does_not_keep_the_server_from_ending(started
     assert "POST /graphql 503" in complained
 
 
+def test_a_file_for_which_there_is_no_room_is_to_be_sent_again(tmp_path):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000));"
+        " from tests.server.doors import opened; from tests.server.test_http import put_address; from pathlib import Path\n"
+        "with opened(Path(sys.argv[1])) as doors:\n"
+        "    doors.begin('r')\n"
+        "    reply = doors.ask('PUT', put_address(doors, 'r', 'model.pt'), b'x' * 3_000_000)\n"
+        "    print(reply.status, reply.text, list(Path(sys.argv[1], 'files').glob('*/*')))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout == "503 The server cannot store anything now: [Errno 27] File too large. []\n"
+
+
 def ask(port, method, path, body=b"", headers=None):
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request(method, path, body, headers or {})

@@ -27,5 +27,15 @@ def run(entity: str, project_name: str, name: str) -> str:
     return f"{project(entity, project_name)}/runs/{_quoted(name)}"
 
 
+def run_file(run_address: str, name: str) -> str:
+    """Return where a file of a run is downloaded."""
+    return f"{run_address}/file/{quote(name)}"
+
+
+def run_image(run_address: str, name: str) -> str:
+    """Return where an image of a run is shown."""
+    return f"{run_address}/image/{quote(name)}"
+
+
 def _quoted(name: str) -> str:
     return quote(name, safe="")

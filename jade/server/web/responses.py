@@ -40,6 +40,7 @@ def _environment() -> jinja2.Environment:
     found.filters |= {
         "iso": words.iso,
         "number": words.number,
+        "size": words.size,
         "span": words.span,
         "time": words.time_text,
         "value": words.value,
@@ -85,11 +86,12 @@ def versioned(request: Request, body: bytes, media_type: str, status: int = 200)
     version = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": version, "Cache-Control": "no-cache"}
     if status == 200 and version in request.headers.get("if-none-match", ""):
-        return guarded(Response(status_code=304, headers=headers))
-    return guarded(Response(body, status, headers, media_type))
+        return Response(status_code=304, headers=headers)
+    return Response(body, status, headers, media_type)
 
 
 def guarded(response: Response) -> Response:
-    """Return a response with the headers that every page carries."""
-    response.headers.update(HEADERS)
+    """Return a response with the headers that every page carries, unless it says otherwise itself."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response

@@ -12,11 +12,22 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from jade.server.context import Context, Parts
-from jade.server.web import addresses, project_page, projects_page, responses, static_files, sweep_page
+from jade.server.web import (
+    addresses,
+    project_page,
+    projects_page,
+    responses,
+    run_data,
+    run_page,
+    static_files,
+    sweep_page,
+)
+from jade.server.web.unchanged import Unchanged
 
 Answer = Callable[[Context, Request], Response]
 
 _PROJECT = "/{entity}/{project}"
+_RUN = f"{_PROJECT}/runs/{{run}}"
 # What W&B has beside a project's own page; the client links to some of it, with more behind it.
 _BESIDE = ("workspace", "overview", "sweeps", "runs", "table", "artifacts", "reports", "jobs")
 
@@ -38,25 +49,30 @@ def pages(parts: Parts) -> list[Page]:
         (f"{_PROJECT}/sweeps/{{sweep}}", sweep_page.show),
         (f"{_PROJECT}/sweeps/{{sweep}}/trials.json", sweep_page.trials),
         (f"{_PROJECT}/sweeps/{{sweep}}/curves.json", sweep_page.curves),
+        (_RUN, run_page.show),
+        *((_RUN + below, answer) for below, answer in run_data.pages()),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),
         *((f"{_PROJECT}/{name}/{{more:path}}", _to_the_project) for name in _BESIDE),
         ("/{entity}", projects_page.show),
     ]
-    return [Page(path, _answer(parts, answer)) for path, answer in known]
+    unchanged = Unchanged(lambda: parts.store.commits, parts.now)
 
+    def page(path: str, answer: Answer) -> Page:
+        def answered(request: Request) -> Response:
+            context = Context(parts, str(request.base_url).rstrip("/"))
+            response = unchanged.answer(request, lambda: answer(context, request))
+            return responses.guarded(response)
 
-def _answer(parts: Parts, answer: Answer) -> Callable[[Request], Response]:
-    def answered(request: Request) -> Response:
-        return answer(Context(parts, str(request.base_url).rstrip("/")), request)
+        return Page(path, answered)
 
-    return answered
+    return [page(path, answer) for path, answer in known]
 
 
 def _to_the_project(context: Context, request: Request) -> Response:
     path = request.path_params
-    return responses.guarded(RedirectResponse(addresses.project(path["entity"], path["project"]), 302))
+    return RedirectResponse(addresses.project(path["entity"], path["project"]), 302)
 
 
 def nothing(request: Request) -> Response:
     """Return the page for an address that shows nothing."""
-    return responses.nothing(request, "This server has no page at this address.")
+    return responses.guarded(responses.nothing(request, "This server has no page at this address."))

@@ -5,6 +5,9 @@ import { color } from "./theme.js";
 
 const WIDEST = 150;
 const NARROWEST = 84;
+// Trials of one category stand beside each other, the best at one end, on so much of its room.
+const BAND = 0.16;
+const WIDE_BAND_FROM = 40;
 
 /**
  * @typedef {object} Axis
@@ -42,6 +45,24 @@ export function parallel(element, state, brushed) {
   return { ...made, show };
 }
 
+/**
+ * Say whether a range on an axis of categories reaches one of them.
+ * @param {number} category its number
+ * @param {[number, number]} ends
+ */
+export function touches(category, ends) {
+  return ends[0] <= category + BAND && ends[1] >= category - BAND;
+}
+
+/**
+ * Give the range that holds categories.
+ * @param {number[]} categories their numbers
+ * @returns {[number, number]}
+ */
+export function around(categories) {
+  return [Math.min(...categories) - BAND, Math.max(...categories) + BAND];
+}
+
 /** @param {[number, number][]} intervals */
 function hull(intervals) {
   const ends = intervals.flat();
@@ -57,7 +78,7 @@ function inside(ends, [least, most]) {
  * @returns {[number, number]}
  */
 export function extent(now, axis) {
-  if (axis.scale === "category") return [0, axis.categories.length - 1];
+  if (axis.scale === "category") return [-0.5, axis.categories.length - 0.5];
   const at = now.axes.indexOf(axis);
   const known = now.trials.map((trial) => trial.places[at]).filter((place) => place !== null);
   if (!known.length) return axis.scale === "log" ? [1, 10] : [0, 1];
@@ -68,7 +89,9 @@ export function extent(now, axis) {
 
 function option(now) {
   const { trials, colors, found, best } = now;
-  const is = (test) => trials.filter(test).map((trial) => item(trial, colors(trial)));
+  const places = spread(now);
+  const item = (trial) => ({ name: trial.run, value: places.get(trial), lineStyle: { color: colors(trial) } });
+  const is = (test) => trials.filter(test).map(item);
   const isFound = (trial) => !found || found.has(trial.run);
   const strength = Math.max(0.25, Math.min(0.9, 14 / Math.sqrt(trials.length)));
   const style = { type: "parallel", progressive: 0, smooth: false, emphasis: { lineStyle: { width: 4, opacity: 1 } } };
@@ -112,17 +135,37 @@ function option(now) {
   };
 }
 
-function item(trial, lineColor) {
-  return { name: trial.run, value: trial.places.map((place) => place ?? NaN), lineStyle: { color: lineColor } };
+/**
+ * Give where each trial stands on each axis. Those of one category would hide each other: they are spread around
+ * it, in the order of the metric.
+ */
+function spread(now) {
+  const { trials, axes } = now;
+  const last = axes.length - 1;
+  const inOrder = [...trials].sort((one, other) => (one.places[last] ?? Infinity) - (other.places[last] ?? Infinity));
+  const width = BAND * Math.min(1, trials.length / WIDE_BAND_FROM);
+  const share = new Map(inOrder.map((trial, at) => [trial, (2 * at) / Math.max(1, trials.length - 1) - 1]));
+  const place = (trial, value, axis) => (axis.scale === "category" ? value + width * share.get(trial) : value);
+  return new Map(
+    trials.map((trial) => [
+      trial,
+      trial.places.map((value, at) => (value === null ? NaN : place(trial, value, axes[at]))),
+    ]),
+  );
 }
 
 function axisOption(now, axis, dim) {
   const shared = { id: axis.key, dim, name: axis.title };
-  if (axis.scale === "category") {
-    const axisTick = { alignWithLabel: true, lineStyle: { color: color("axis") } };
-    return { ...shared, type: "category", data: axis.categories, axisTick, axisLabel: { ...label(), interval: 0 } };
-  }
   const [min, max] = extent(now, axis);
+  if (axis.scale === "category") {
+    const axisLabel = {
+      ...label(),
+      hideOverlap: false,
+      customValues: axis.categories.map((_, place) => place),
+      formatter: (place) => axis.categories[place] ?? "",
+    };
+    return { ...shared, type: "value", min, max, axisTick: { show: false }, axisLabel };
+  }
   return { ...shared, type: axis.scale === "log" ? "log" : "value", min, max, axisLabel: label() };
 }
 

@@ -5,11 +5,12 @@
 
 import { short } from "./charts.js";
 import { keepAsking, refresh } from "./live.js";
-import { extent, leastWidth, parallel } from "./parallel.js";
+import { around, extent, leastWidth, parallel, touches } from "./parallel.js";
 import { addressOf, followForm, followLinks } from "./table.js";
 import { color, scale } from "./theme.js";
 import { trialCurves } from "./trial_curves.js";
 
+const MANY = 20;
 const FAILED = new Set(["failed", "crashed"]);
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("filter"));
@@ -17,7 +18,7 @@ const charts = document.getElementById("charts");
 const here = charts.dataset.here;
 
 /** What the server said last. */
-const known = { trials: null, curves: new Map(), scale: "linear", heard: 0, version: "" };
+const known = { query: null, trials: null, version: "", curves: new Map(), scale: "linear", heard: 0 };
 
 const state = () => known.trials && { ...known.trials, ...look(), curves: known.curves, scale: known.scale };
 const lines = parallel(document.getElementById("parallel"), state, brushed);
@@ -37,8 +38,8 @@ function look() {
 }
 
 /**
- * Give the color of each trial: by its place between the best and the worst of those that did not fail. The worst
- * tenth shares one color, so that one that diverged does not make all others look alike.
+ * Give the color of each trial: by its place between the best and the worst of those that did not fail. Of many,
+ * the worst tenth shares one color, so that one that diverged does not make all others look alike.
  */
 function coloring(trials, at, goal, kind) {
   const place = (value) => (kind === "log" ? Math.log(value) : value);
@@ -46,8 +47,9 @@ function coloring(trials, at, goal, kind) {
     .filter((trial) => isJudged(trial, at))
     .map((trial) => trial.places[at])
     .sort((one, other) => (goal === "maximize" ? other - one : one - other));
-  const [best, worst] = [values[0], values[Math.floor((values.length - 1) * 0.9)]];
-  legend(best, worst, values.length);
+  const clipped = values.length < MANY ? 0 : Math.ceil(values.length / 10);
+  const [best, worst] = [values[0], values[values.length - 1 - clipped]];
+  legend(best, worst, values.length, clipped);
   const width = place(worst) - place(best);
   const shade = scale();
   const gray = color("failed");
@@ -62,12 +64,12 @@ function isJudged(trial, at) {
   return at >= 0 && trial.places[at] !== null && !FAILED.has(trial.state);
 }
 
-function legend(best, worst, count) {
+function legend(best, worst, count, clipped) {
   const box = charts.querySelector(".scale");
   box.hidden = count < 2;
   if (count < 2) return;
   box.querySelector(".best-end").textContent = `best ${short(best)}`;
-  box.querySelector(".worst").textContent = `${short(worst)} or worse`;
+  box.querySelector(".worst").textContent = clipped ? `${short(worst)} or worse` : `worst ${short(worst)}`;
 }
 
 /** Draw both charts, and say in words what they show. */
@@ -75,6 +77,7 @@ function draw() {
   if (!known.trials?.trials.length) return;
   const { axes, trials, metric } = known.trials;
   charts.hidden = false;
+  document.getElementById("curves-title").textContent = `${metric || "Metric"} over time`;
   const box = document.getElementById("parallel");
   box.style.minWidth = `${leastWidth(axes.length)}px`;
   const count = `${trials.length} trial${trials.length === 1 ? "" : "s"}`;
@@ -97,7 +100,7 @@ function ranges() {
     const [least, most] = extent(known.trials, axis);
     if (axis.scale === "category") {
       const chosen = checked(axis).map((text) => axis.categories.indexOf(text));
-      if (chosen.length) found.set(axis.key, [Math.min(...chosen), Math.max(...chosen)]);
+      if (chosen.length) found.set(axis.key, around(chosen));
       continue;
     }
     const [from, to] = ends(axis).map((field) => field?.value ?? "");
@@ -117,8 +120,7 @@ const checked = (axis) =>
 function brushed(axis, chosen) {
   if (axis.scale === "category") {
     for (const box of named(`only.${axis.key}`)) {
-      const at = axis.categories.indexOf(box.value);
-      box.checked = chosen !== null && at >= Math.round(chosen[0]) && at <= Math.round(chosen[1]);
+      box.checked = chosen !== null && touches(axis.categories.indexOf(box.value), chosen);
     }
   } else {
     const [least, most] = extent(known.trials, axis);
@@ -132,44 +134,55 @@ function brushed(axis, chosen) {
 
 /** @type {import("./table.js").Go} */
 async function go(to, remember) {
-  const metric = (text) => ["metric", "goal"].map((name) => new URL(text, location.href).searchParams.get(name)).join();
-  const isOther = metric(to) !== metric(location.href);
   history[remember](null, "", to);
   try {
     await refresh(to, true);
-    if (isOther) await load(true);
-    else draw();
+    if (!(await load())) draw();
   } catch {
     location.assign(to);
   }
 }
 
-/** Ask for what the charts draw; of curves, only those that have grown. */
-async function load(isAnew = false) {
+let newest = 0;
+
+/**
+ * Ask for what the charts draw; of curves, only those that have grown.
+ * @returns {Promise<boolean>} whether it was drawn
+ */
+async function load() {
+  const number = ++newest;
   const query = new URLSearchParams([...new FormData(form)].filter(([name]) => ["metric", "goal"].includes(name)));
-  if (isAnew) Object.assign(known, { heard: 0, curves: new Map() });
+  const isSame = known.query === String(query);
   const [trials, grown] = await Promise.all([
     json(`${here}/trials.json?${query}`),
-    json(`${here}/curves.json?${query}&since=${known.heard}`),
+    json(`${here}/curves.json?${query}&since=${isSame ? known.heard : 0}`),
   ]);
-  const version = `${trials.version} ${grown.version}`;
-  if (version === known.version) return;
+  if (number !== newest) return false;
+  const before = isSame ? known.curves : new Map();
+  const news = Object.entries(grown.value.curves).filter(([run, curve]) => !isEqual(before.get(run), curve));
+  if (isSame && trials.version === known.version && !news.length) return false;
   const present = new Set(trials.value.trials.map((trial) => trial.run));
-  const all = new Map([...known.curves, ...Object.entries(grown.value.curves)]);
   Object.assign(known, {
-    version,
+    query: String(query),
     trials: trials.value,
-    curves: new Map([...all].filter(([run]) => present.has(run))),
+    version: trials.version,
+    curves: new Map([...before, ...news].filter(([run]) => present.has(run))),
     scale: grown.value.scale,
     heard: grown.value.heard,
   });
   draw();
+  return true;
+}
+
+/** Whether two curves are the same: they only grow, or begin anew. */
+function isEqual(one, other) {
+  return one !== undefined && JSON.stringify(one) === JSON.stringify(other);
 }
 
 async function json(from) {
   const response = await fetch(from, { cache: "no-cache" });
   if (!response.ok) throw new Error(`The server answers ${response.status}.`);
-  return { value: await response.json(), version: `${from} ${response.headers.get("etag")}` };
+  return { value: await response.json(), version: response.headers.get("etag") };
 }
 
 /** Let one trial stand out in the charts, the table and the line above the curves. */
@@ -220,7 +233,7 @@ document.getElementById("clear").addEventListener("click", (event) => {
   go(addressOf(form), "pushState");
 });
 
-await load(true);
+await load();
 keepAsking(async () => {
   await refresh(location.href);
   await load();

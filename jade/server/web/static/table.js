@@ -10,12 +10,13 @@ const TYPING_MS = 250;
  */
 
 /**
- * Give the address that a form stands for, without what is empty.
+ * Give the address that a form stands for, without what is empty or goes without saying.
  * @param {HTMLFormElement} form
  * @returns {string}
  */
 export function addressOf(form) {
-  const given = [...new FormData(form)].filter(([, value]) => value !== "");
+  const usual = (name) => form.elements.namedItem(name)?.dataset?.usual ?? "";
+  const given = [...new FormData(form)].filter(([name, value]) => value !== "" && value !== usual(name));
   const here = form.getAttribute("action");
   return given.length ? `${here}?${new URLSearchParams(given)}` : here;
 }
