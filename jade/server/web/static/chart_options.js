@@ -85,7 +85,8 @@ function heights({ y: [low, high], isLog }) {
     const spare = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
     return { type: "value", min: low - spare, max: high + spare };
   }
-  return { type: "log", min: low / 1.2, max: high * 1.2 };
+  const short = (value) => Number(value.toPrecision(2));
+  return { type: "log", min: short(low / 1.2), max: short(high * 1.2) };
 }
 
 /**
