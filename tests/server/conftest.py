@@ -51,6 +51,7 @@ class Server:
         for line in self.process.stdout:
             if found := re.search(r"WANDB_BASE_URL=(http://127.0.0.1:(\d+))", line):
                 self.url, self._port = found[1], found[2]
+                self.port = int(self._port)
                 return
         raise AssertionError(self.log)
 

@@ -20,7 +20,7 @@ RANKS = {
     10: ["sweep_nodes"],
     11: ["project_nodes"],
     12: ["mutations", "queries"],
-    13: [  # fmt: skip
+    13: [
         "web.addresses",
         "web.console",
         "web.run_curves",
@@ -29,10 +29,9 @@ RANKS = {
         "web.run_metrics",
         "web.trials",
         "web.unchanged",
-        "web.wanted",
         "web.words",
-    ],
-    14: ["web.axes", "web.filter_text", "web.responses", "web.run_config"],
+    ],  # fmt: skip
+    14: ["web.axes", "web.filter_text", "web.responses", "web.run_config", "web.wanted"],
     15: ["web.run_compare", "web.table"],
     16: ["web.project_view", "web.sweep_view"],
     17: ["web.project_page", "web.projects_page", "web.static_files"],

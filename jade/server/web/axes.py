@@ -35,9 +35,10 @@ class Axis:
         if self.scale == "category":
             text = words.value(value)
             return self.categories.index(text) if value is not None and text in self.categories else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = words.as_float(value)
+        if number is None or not math.isfinite(number) or (self.scale == "log" and number <= 0):
             return None
-        return None if self.scale == "log" and value <= 0 else value
+        return number
 
 
 def of_parameter(key: str, title: str, distribution: Distribution | None, values: Iterable[Any]) -> Axis:
@@ -51,14 +52,14 @@ def of_parameter(key: str, title: str, distribution: Distribution | None, values
     """
     known = [value for value in values if value is not None]
     listed = [*distribution.values] if distribution is not None and distribution.shape == "listed" else []
-    if listed or any(_is_no_number(value) for value in known):
+    if listed or any(words.as_float(value) is None for value in known):
         texts = dict.fromkeys(words.value(value) for value in [*listed, *known])
-        numbers = [value for value in [*listed, *known] if not _is_no_number(value)]
+        numbers = [number for value in [*listed, *known] if (number := words.as_float(value)) is not None]
         if len(texts) > _MOST_CATEGORIES and len(numbers) == len(listed) + len(known):
             return Axis(key, title, scale_of(numbers))
         return Axis(key, title, "category", list(texts))
     if distribution is None:
-        return Axis(key, title, scale_of(known))
+        return Axis(key, title, scale_of(filter(None, map(words.as_float, known))))
     is_log = "log" in distribution.name and all(value > 0 for value in known)
     return Axis(key, title, "log" if is_log else "linear")
 
@@ -69,10 +70,6 @@ def scale_of(numbers: Iterable[float]) -> str:
     if not known or min(known) <= 0:
         return "linear"
     return "log" if max(known) > min(known) * 10**_DECADES else "linear"
-
-
-def _is_no_number(value: object) -> bool:
-    return isinstance(value, bool) or not isinstance(value, int | float)
 
 
 def as_data(axis: Axis) -> Mapping[str, Any]:

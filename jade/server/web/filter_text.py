@@ -54,8 +54,8 @@ class Condition:
             return any(wanted in words.value(cell).lower() for cell in cells.values())
         cell = cells.get(self.name)
         if self.sign in _SIGNS:
-            is_number = isinstance(cell, int | float) and not isinstance(cell, bool)
-            return is_number and _SIGNS[self.sign](cell, float(self.text))
+            number = words.as_float(cell)
+            return number is not None and _SIGNS[self.sign](number, float(self.text))
         return _same(cell, self.text) is (self.sign != "!=")
 
 
@@ -71,6 +71,8 @@ def parse(text: str, names: Collection[str]) -> list[Condition]:
     """
     if len(text) > LONGEST:
         raise ConfigError(f"A filter has up to {LONGEST} characters.", where="filter")
+    if text.count('"') % 2:
+        text += '"'  # it is still being written
     found: list[Condition] = []
     faults: list[JadeError] = []
     end = 0
@@ -138,6 +140,7 @@ def _is_number(text: str) -> bool:
 
 
 def _same(cell: object, text: str) -> bool:
-    if isinstance(cell, int | float) and not isinstance(cell, bool) and _is_number(text):
-        return cell == float(text) or words.number(cell) == text
+    number = words.as_float(cell)
+    if number is not None and _is_number(text):
+        return number == float(text) or words.number(number) == text
     return words.value(cell).lower() == text.lower()

@@ -33,12 +33,14 @@ class SweepLine:
     Attributes:
         row: of the sweep.
         config: what its file says.
+        metric: the one it names, and what is better of it.
         counts: how many of its trials are in each state, the most frequent first.
         best: the best last value of its metric among finished trials; None if there is none.
     """
 
     row: sqlite3.Row
     config: Mapping[str, Any]
+    metric: tuple[str, str]
     counts: Sequence[tuple[str, int]]
     best: float | None
 
@@ -51,12 +53,12 @@ def sweep_lines(db: sqlite3.Connection, project: sqlite3.Row, now: float) -> lis
 def _line(db: sqlite3.Connection, row: sqlite3.Row, now: float) -> SweepLine:
     config = sweeps.content(row["config"])
     known = [one for one in trials.of_sweep(db, row, (), now) if one.number is not None]
-    metric = config.get("metric") or {}
-    values = [one.last(metric.get("name", "")) for one in known if one.state == "finished"]
+    metric, goal = trials.metric_of(config)
+    values = [one.last(metric) for one in known if one.state == "finished"]
     numbers = [value for value in values if value is not None and math.isfinite(value)]
-    choose = max if metric.get("goal") == "maximize" else min
+    choose = max if goal == "maximize" else min
     counts = Counter(one.state for one in known).most_common()
-    return SweepLine(row, config, counts, choose(numbers, default=None))
+    return SweepLine(row, config, (metric, goal), counts, choose(numbers, default=None))
 
 
 def run_table(db: sqlite3.Connection, project: sqlite3.Row, wanted: Wanted, now: float) -> Table:
@@ -103,7 +105,7 @@ def _metrics(
 ) -> list[str]:
     """Return the few metrics that are columns: those of the sweeps, then what most runs have."""
     configs = [sweeps.content(row["config"]) for row in db.execute(_SWEEPS, (project["id"],))]
-    of_sweeps = [str((config.get("metric") or {}).get("name") or "") for config in configs]
+    of_sweeps = [trials.metric_of(config)[0] for config in configs]
     wanted = [name for name in of_sweeps if any(inside(one, name) is not MISSING for one in summaries)]
     frequent = Counter(
         key

@@ -61,7 +61,7 @@ class View:
         """
         config = sweeps.content(sweep["config"])
         known = trials.of_sweep(db, sweep, Space.parse(config["parameters"]).distributions, now)
-        own = (config.get("metric") or {}).get("name")
+        own, _ = trials.metric_of(config)
         logged = [name for name in trials.metrics(db, known) if name not in (own, *_COUNTERS)]
         metrics = [*([own] if own else []), *logged]
         metric = _chosen(wanted.one("metric"), metrics)
@@ -74,9 +74,14 @@ class View:
         return _chosen(self.wanted.one("metric"), self.metrics)
 
     @property
+    def own_metric(self) -> str:
+        """The metric that the sweep names; an empty text if it names none."""
+        return trials.metric_of(self.config)[0]
+
+    @property
     def usual_goal(self) -> str:
-        """What the sweep is for, "minimize" or "maximize"; as W&B, the first if it does not say."""
-        return str((self.config.get("metric") or {}).get("goal") or GOALS[0])
+        """What the sweep is for, "minimize" or "maximize"."""
+        return trials.metric_of(self.config)[1]
 
     @property
     def goal(self) -> str:
@@ -166,10 +171,7 @@ class View:
 
     def _is_numeric(self, name: str) -> bool:
         values = [trial.params.get(name) for trial in self.trials]
-        return all(
-            value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-            for value in values
-        )
+        return all(value is None or words.as_float(value) is not None for value in values)
 
     def _row(self, trial: Trial) -> Row:
         cells = {

@@ -143,7 +143,7 @@ class Table:
         return self.wanted.address(page=page)
 
     @cached_property
-    def texts(self) -> Mapping[str, Mapping[object, str]]:
+    def texts(self) -> Mapping[str, Mapping[float, str]]:
         """The numbers of each column as text, of one form in a column."""
         return {
             column.key: words.alike(row.cells.get(column.key) for row in self.rows)
@@ -154,9 +154,9 @@ class Table:
     def text(self, row: Row, column: Column) -> str:
         """Return what stands in a cell."""
         cell = row.cells.get(column.key)
-        known = self.texts.get(column.key)
-        is_plain = isinstance(cell, int | float) and not isinstance(cell, bool)
-        return known[cell] if known is not None and is_plain and cell in known else words.value(cell)
+        number = words.as_float(cell)
+        known = self.texts.get(column.key, {})
+        return known[number] if number is not None and number in known else words.value(cell)
 
 
 def ordered(rows: Sequence[Row], key: str, is_down: bool) -> list[Row]:
@@ -168,11 +168,10 @@ def ordered(rows: Sequence[Row], key: str, is_down: bool) -> list[Row]:
 
 
 def _rank(value: object) -> tuple[int, Any] | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return 0, value
-    return 1, words.value(value).lower()
+    number = words.as_float(value)
+    if number is not None:
+        return None if math.isnan(number) else (0, number)
+    return None if value is None else (1, words.value(value).lower())
 
 
 def _is_within(row: Row, wanted: Wanted) -> bool:

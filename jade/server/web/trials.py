@@ -122,6 +122,12 @@ def seconds_of(row: sqlite3.Row, summary: Mapping[str, Any]) -> float:
     return known if known is not None else max(0.0, row["heartbeat_at"] - row["created_at"])
 
 
+def metric_of(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the metric that a sweep names, "" if none, and its goal: "minimize" or "maximize"."""
+    metric = config.get("metric") or {}
+    return str(metric.get("name") or ""), str(metric.get("goal") or "minimize")
+
+
 def curves_of(db: sqlite3.Connection, trials: Sequence[Trial], key: str) -> dict[str, curves.Curve]:
     """Return the curves of one key, by the name of the run."""
     names = {trial.row: trial.run for trial in trials if trial.row is not None}

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from jade.errors import ConfigError
+from jade.server.web import words
 
 LEAST, MOST, ONLY = "least.", "most.", "only."
 _LAST_PAGE = 10**9
@@ -28,9 +29,8 @@ class Range:
 
     def holds(self, value: object) -> bool:
         """Say whether a value is a number within it."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return self.least <= value <= self.most
+        number = words.as_float(value)
+        return number is not None and self.least <= number <= self.most
 
 
 @dataclass(frozen=True)

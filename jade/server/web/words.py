@@ -14,29 +14,41 @@ _MOST_DECIMALS = 6
 _LIKE = 10_000  # numbers of like size: the greatest is less than so many times the least
 
 
+def as_float(given: object) -> float | None:
+    """Return a number as a float, infinity for one that is too large; None for what is no number."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf if given > 0 else -math.inf
+
+
 def number(given: object) -> str:
     """Return a number with four digits that count; whole ones up to a billion as they are."""
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    known = as_float(given)
+    if known is None:
         return value(given)
-    if math.isnan(given):
+    if math.isnan(known):
         return "NaN"
-    if math.isinf(given):
-        return "∞" if given > 0 else "−∞"
-    if given == int(given) and abs(given) < _MOST_WHOLE:
-        return str(int(given))
-    return f"{given:.{_DIGITS}g}"
+    if math.isinf(known):
+        return "∞" if known > 0 else "−∞"
+    if known == int(known) and abs(known) < _MOST_WHOLE:
+        return str(int(known))
+    return f"{known:.{_DIGITS}g}"
 
 
-def alike(given: Iterable[object]) -> dict[object, str]:
+def alike(given: Iterable[object]) -> dict[float, str]:
     """Return numbers as texts of one form: as many decimals for all, where they are of like size.
 
     Whole numbers stay as they are; what is no number is left out.
     """
-    known = {one for one in given if isinstance(one, int | float) and not isinstance(one, bool)}
+    known = {found for one in given if (found := as_float(one)) is not None}
     sizes = [abs(one) for one in known if math.isfinite(one) and one != 0]
     if not sizes or all(one == int(one) for one in sizes) or max(sizes) >= min(sizes) * _LIKE:
         return {one: number(one) for one in known}
-    decimals = _DIGITS - math.floor(math.log10(max(sizes)))
+    size = math.floor(math.log10(max(sizes)))
+    decimals = _DIGITS if size == 0 else _DIGITS - 1 - size  # of losses above and below 1, those below matter
     if not 0 <= decimals <= _MOST_DECIMALS:
         return {one: number(one) for one in known}
     return {one: f"{one:.{decimals}f}" if math.isfinite(one) else number(one) for one in known}
