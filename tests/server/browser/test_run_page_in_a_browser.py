@@ -187,6 +187,18 @@ def test_from_the_sweep_to_the_best_trial_beside_the_worst_to_its_checkpoint(tab
     shot(tab, "run-beside-the-worst")
 
 
+def test_trials_that_are_ticked_in_the_sweep_are_drawn_together(tab, sweep):
+    tab.goto(sweep.address)
+
+    for name in ("trial-2", "trial-3", "trial-5"):
+        tab.get_by_label(f"Compare {name}", exact=True).check()
+    tab.get_by_label("Filter").fill("lr<1")
+    expect(tab.locator("thead a").first).to_have_attribute("href", re.compile("q=lr"))
+    tab.get_by_role("button", name="Compare the ticked trials").click()
+
+    until(chart(tab, "TestAccuracy"), "trial-5, trial-3, trial-2")
+
+
 def test_a_chart_is_zoomed_by_dragging_and_shown_whole_again(page):
     found = chart(page, "Cross Entropy")
     whole = shown_range(found)
