@@ -41,7 +41,7 @@ def address_of(filler, name=None):
 
 def drawn(page):
     """Wait until the charts are there."""
-    page.wait_for_selector("#charts:not([hidden]) #curves canvas")
+    page.wait_for_selector("#curves[aria-label] canvas")
     return page
 
 

@@ -17,7 +17,10 @@ export function chart(element, describe) {
     const option = describe();
     if (option) instance.setOption({ animation: false, ...option }, { notMerge: true });
   };
-  new ResizeObserver(() => instance.resize()).observe(element);
+  new ResizeObserver(() => {
+    const isOther = instance.getWidth() !== element.clientWidth || instance.getHeight() !== element.clientHeight;
+    if (isOther) instance.resize(); // draws anew, which takes long with many lines
+  }).observe(element);
   onThemeChange(draw);
   return { instance, draw };
 }
