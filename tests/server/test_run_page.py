@@ -295,6 +295,17 @@ def test_as_many_runs_are_drawn_as_there_are_colors_and_unknown_ones_are_passed_
     )
 
     assert re.findall(r'data-run="([^"]*)"', shown.html) == [run, *others[:7]]
+    assert "2 more runs are not drawn: there are colors for 8." in shown.text
+
+
+def test_runs_that_are_ticked_are_compared(doors):
+    names = [begin(doors) for _ in range(3)]
+
+    reply = get(doors, "/e/p/compare?" + "&".join(f"run={name}" for name in names))
+    none = get(doors, "/e/p/compare")
+
+    assert reply.headers["location"] == f"/e/p/runs/{names[0]}?with={names[1]}&with={names[2]}#curves"
+    assert (none.status, "No run is ticked" in none.text) == (404, True)
 
 
 def test_a_run_is_added_by_its_name(doors, run):
