@@ -8,6 +8,7 @@ const NARROWEST = 84;
 // Trials of one category stand beside each other, the best at one end, on so much of its room.
 const BAND = 0.16;
 const WIDE_BAND_FROM = 40;
+const MANY = 500; // too many to follow the pointer
 
 /**
  * @typedef {object} Axis
@@ -22,7 +23,8 @@ const WIDE_BAND_FROM = 40;
  * @param {HTMLElement} element
  * @param {() => object | null} state what is to be seen: trials, axes, colors, found, best
  * @param {(axis: Axis, ends: [number, number] | null) => void} brushed called for the range chosen on an axis
- * @returns {{instance: object, draw: () => void, show: (ranges: Map<string, [number, number]>) => void}}
+ * @returns {{instance: object, draw: () => void, show: (ranges: Map<string, [number, number]>) => void}} `show`
+ *   marks the ranges that are chosen already, after `draw` has unmarked all
  */
 export function parallel(element, state, brushed) {
   const made = chart(element, () => {
@@ -36,10 +38,10 @@ export function parallel(element, state, brushed) {
     if (axis) brushed(axis, event.intervals?.length ? hull(event.intervals) : null);
   });
   const show = (ranges) => {
-    for (const axis of state()?.axes ?? []) {
-      const ends = ranges.get(axis.key);
-      const intervals = ends ? [inside(ends, extent(state(), axis))] : [];
-      instance.dispatchAction({ type: "axisAreaSelect", parallelAxisId: axis.key, intervals }, { silent: true });
+    const now = state();
+    for (const [key, ends] of ranges) {
+      const intervals = [inside(ends, extent(now, now.axes.find((axis) => axis.key === key)))];
+      instance.dispatchAction({ type: "axisAreaSelect", parallelAxisId: key, intervals }, { silent: true });
     }
   };
   return { ...made, show };
@@ -106,6 +108,7 @@ function option(now) {
       parallelAxisDefault: {
         ...axisStyle(),
         z: 5,
+        realtime: trials.length <= MANY,
         nameGap: 18,
         nameTruncate: { maxWidth: WIDEST },
         areaSelectStyle: { width: 18, borderWidth: 1, borderColor: color("accent"), color: color("accent"), opacity: 0.25 },

@@ -20,6 +20,7 @@ const here = charts.dataset.here;
 /** What the server said last. */
 const known = { query: null, trials: null, version: "", curves: new Map(), scale: "linear", heard: 0 };
 
+charts.hidden = false; // a chart takes the size of its element when it is made
 const state = () => known.trials && { ...known.trials, ...look(), curves: known.curves, scale: known.scale };
 const lines = parallel(document.getElementById("parallel"), state, brushed);
 const curves = trialCurves(document.getElementById("curves"), state);
@@ -72,11 +73,19 @@ function legend(best, worst, count, clipped) {
   box.querySelector(".worst").textContent = clipped ? `${short(worst)} or worse` : `worst ${short(worst)}`;
 }
 
+let shown = "";
+
+/** Give what is chosen of the trials, as a text that two choices share only if they are the same. */
+function choice() {
+  return JSON.stringify([document.getElementById("table").dataset.found, known.trials && [...ranges()]]);
+}
+
 /** Draw both charts, and say in words what they show. */
 function draw() {
-  if (!known.trials?.trials.length) return;
+  charts.hidden = !known.trials?.trials.length;
+  if (charts.hidden) return;
+  shown = choice();
   const { axes, trials, metric } = known.trials;
-  charts.hidden = false;
   document.getElementById("curves-title").textContent = `${metric || "Metric"} over time`;
   const box = document.getElementById("parallel");
   box.style.minWidth = `${leastWidth(axes.length)}px`;
@@ -137,7 +146,7 @@ async function go(to, remember) {
   history[remember](null, "", to);
   try {
     await refresh(to, true);
-    if (!(await load())) draw();
+    if (!(await load()) && choice() !== shown) draw();
   } catch {
     location.assign(to);
   }
@@ -233,7 +242,7 @@ document.getElementById("clear").addEventListener("click", (event) => {
   go(addressOf(form), "pushState");
 });
 
-await load();
+await load().catch(() => {}); // asked again below
 keepAsking(async () => {
   await refresh(location.href);
   await load();
