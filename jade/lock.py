@@ -35,6 +35,7 @@ def owned(
     environ: Mapping[str, str],
     host: str | None = None,
     wait: Callable[[float], None] = time.sleep,
+    what: str = "run",
 ) -> Iterator[None]:
     """Own `folder` while the block runs.
 
@@ -43,6 +44,7 @@ def owned(
         environ: names the job of the cluster, if there is one.
         host: name of this machine; asked for if None.
         wait: a test may give its own.
+        what: the folder is of, for errors.
 
     Raises:
         CheckpointError: if another live process owns it.
@@ -56,8 +58,8 @@ def owned(
     }
     with _mine:
         if str(path.resolve()) in _held:
-            raise _is_owned(folder, me)
-        descriptor = _acquired(path, me, wait)
+            raise _refused(folder, me, what)
+        descriptor = _acquired(path, me, wait, what)
         _held.add(str(path.resolve()))
     stop = threading.Event()
     try:
@@ -73,16 +75,36 @@ def owned(
             os.close(descriptor)
 
 
+def is_owned(folder: Path, host: str | None = None, now: float | None = None) -> bool:
+    """Say whether a live process seems to own `folder`, from what its lock says: nothing is locked for it.
+
+    Args:
+        folder: of the run.
+        host: name of this machine; asked for if None.
+        now: seconds since 1970; asked for if None.
+    """
+    path = folder / NAME
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8") or "{}")
+        renewed = path.stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    silent = (time.time() if now is None else now) - renewed
+    if silent > SILENT_SECONDS or not isinstance(owner, dict) or "host" not in owner:
+        return False
+    return owner["host"] != (host or platform.node()) or _lives(owner.get("pid"), 0)
+
+
 # The locks of this process, to which the operating system would grant each a second time.
 _held: set[str] = set()
 _mine = threading.Lock()
 
 
-def _acquired(path: Path, me: dict[str, Any], wait: Callable[[float], None]) -> int:
+def _acquired(path: Path, me: dict[str, Any], wait: Callable[[float], None], what: str) -> int:
     while True:
-        descriptor = _locked(path)
+        descriptor = _locked(path, what)
         try:
-            if _is_free(path, descriptor, me, wait):
+            if _is_free(path, descriptor, me, wait, what):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -90,7 +112,7 @@ def _acquired(path: Path, me: dict[str, Any], wait: Callable[[float], None]) -> 
         os.close(descriptor)  # its owner gave it back meanwhile, and took the file away
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, what: str) -> int:
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -102,7 +124,7 @@ def _locked(path: Path) -> int:
         except (BlockingIOError, PermissionError):  # systems differ in which they say
             owner = _read(descriptor)
             os.close(descriptor)
-            raise _is_owned(path.parent, owner) from None
+            raise _refused(path.parent, owner, what) from None
         except OSError:  # a file system without locks: the time of the file has to do
             return descriptor
         with contextlib.suppress(FileNotFoundError):
@@ -111,7 +133,9 @@ def _locked(path: Path) -> int:
         os.close(descriptor)  # its owner took the file away just before
 
 
-def _is_free(path: Path, descriptor: int, me: dict[str, Any], wait: Callable[[float], None]) -> bool:
+def _is_free(
+    path: Path, descriptor: int, me: dict[str, Any], wait: Callable[[float], None], what: str
+) -> bool:
     """Wait until the owner that the file names has certainly ended; False if it took the file away."""
     owner = _read(descriptor)
     if not owner:
@@ -127,9 +151,13 @@ def _is_free(path: Path, descriptor: int, me: dict[str, Any], wait: Callable[[fl
             except FileNotFoundError:
                 return False
             if found.st_mtime_ns != renewed:
-                raise _is_owned(path.parent, owner)
-    _log.warning(
-        "The lock of %s is taken over from %s, which has ended without giving it back.", path.parent, whose
+                raise _refused(path.parent, owner, what)
+    # A sweep's command says itself that it goes on.
+    _log.log(
+        logging.WARNING if what == "run" else logging.INFO,
+        "The lock of %s is taken over from %s, which has ended without giving it back.",
+        path.parent,
+        whose,
     )
     return True
 
@@ -184,9 +212,10 @@ def _write(descriptor: int, owner: dict[str, Any]) -> None:
     os.write(descriptor, json.dumps(owner).encode())
 
 
-def _is_owned(folder: Path, owner: dict[str, Any]) -> CheckpointError:
+def _refused(folder: Path, owner: dict[str, Any], what: str = "run") -> CheckpointError:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.get("since", 0)))
+    whose = f"process {owner.get('pid')} on {owner.get('host')}"
     return CheckpointError(
-        f"The run in {folder} belongs to process {owner.get('pid')} on {owner.get('host')}, since {since}.",
+        f"The {what} in {folder} belongs to {whose}, since {since}.",
         hint="Two processes would spoil each other's files. Stop that one first, or use another id.",
     )

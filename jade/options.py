@@ -151,7 +151,7 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     if values["params"]:
         line.take_json(values["params"])
     overrides, faults = {**line.overrides, **swept}, line.faults
-    environ = _environment(values["env_file"], environ)
+    environ = project_environment(environ, values["env_file"])
     resume, run_id = _resumed(values, environ, faults)
     # A trial may be given its architecture file by the sweep alone.
     said = [overrides, *(found for _, found in line.params), trial]
@@ -302,8 +302,12 @@ def _parser() -> _Parser:
     return parser
 
 
-def _environment(env_file: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with the variables of `.env` that the shell has not set."""
+def project_environment(environ: Mapping[str, str], env_file: str | None = None) -> dict[str, str]:
+    """Return the environment with the variables of `.env` that the shell has not set.
+
+    Raises:
+        ConfigError: if the file that is named is not there, or cannot be read.
+    """
     path = Path(env_file or ".env")
     if not path.is_file():
         if env_file:

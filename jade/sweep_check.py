@@ -63,13 +63,20 @@ def described(sweep: Sweep) -> str:
     text = f"{sweep.method} over {', '.join(sweep.parameters)}"
     if sweep.metric:
         text += f"; {sweep.metric.goal} {sweep.metric.name}"
-    counts = [found.count() for found in sweep.parameters.values()]
-    if sweep.method == "grid" and None not in counts:
-        trials = math.prod(count for count in counts if count)
-        text += f"; {min(trials, sweep.run_cap or trials)} trials"
+    if sweep.method == "grid" and (trials := trials_of(sweep)) is not None:
+        text += f"; {trials} trials"
     elif sweep.run_cap:
         text += f"; at most {sweep.run_cap} trials"
     return text
+
+
+def trials_of(sweep: Sweep) -> int | None:
+    """Return how many trials a sweep has at most; None if there is no end to them."""
+    counts = [found.count() for found in sweep.parameters.values()]
+    if sweep.method != "grid" or None in counts:
+        return sweep.run_cap
+    trials = math.prod(count for count in counts if count)
+    return min(trials, sweep.run_cap or trials)
 
 
 class _Check:

@@ -9,15 +9,17 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "quantiles", "scalars", "signals"],
+    0: ["errors", "generators", "quantiles", "scalars", "signals", "trials"],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
     2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
     3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
-    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_store", "trainer"],
-    5: ["eval"],
+    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
+        "tracking.wandb_control", "tracking.wandb_store", "trainer",
+    ],
+    5: ["eval", "tracking.wandb_sweeps"],
     6: ["loop"],
     7: ["assembly"],
     8: ["experiment", "sweep_check"],
@@ -30,7 +32,7 @@ UNRANKED = {"", "tracking", "commands"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
 FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
-CAPABILITIES = ("server", "slurm", "analysis", "recipes", "job_batches")
+CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 
 def modules():

@@ -212,6 +212,9 @@ NOT_RUN = {
     "export WANDB_USER": "names no command",
     "wandb sweep": "needs a W&B account; with the embedded server the same lines are run in tests/server",
     "export WANDB_BASE_URL": "needs a running server; it is run in tests/server",
+    "python -m jade server": "runs until Ctrl-C; it is run in tests/server",
+    "python -m jade sweep run": "trains thirty times; it is run with fewer trials in tests/sweeps",
+    "python -m jade sweep show": "needs that sweep; it is run after it in tests/sweeps",
     "sbatch": "needs a cluster; the script is read by bash above",
     "export DATA_ROOT": "trains for a minute; the same files are checked above",
 }

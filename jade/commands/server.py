@@ -89,8 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--retry",
         metavar="N",
         type=int,
-        default=1,
-        help="how often a point of a grid that failed is tried again (default 1)",
+        help="how often a trial that failed is tried again, from its start (default: 1 in a grid, else 0)",
     )
     add(
         "--log",
@@ -126,6 +125,7 @@ def _say(address: str, data: Path, has_key: bool) -> None:
     key = "<the key>" if has_key else _KEY
     sys.stdout.write(
         f"JADE's server is ready; Ctrl-C ends it. Its data is in {shlex.quote(str(data))}.\n"
+        f"Its pages: {address}\n\n"
         "In the shell of each agent and run:\n\n"
         f"  export WANDB_BASE_URL={address}\n"
         f"  export WANDB_API_KEY={key}\n\n"

@@ -1,8 +1,10 @@
-"""Check and write sweep files (`sweep check FILE`, `sweep new`)."""
+"""Check, write, run, show and export sweeps (`sweep check FILE`, `sweep run FILE`, …)."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +20,17 @@ def run(arguments: Sequence[str]) -> int:
     if name in ("-h", "--help", "help"):
         sys.stdout.write(_overview())
         return 0
-    if name not in _COMMANDS:
+    if name not in _found():
         raise ConfigError(
             f"There is no command {name!r}.",
             where="python -m jade sweep",
             wanted=name,
-            choices=_COMMANDS,
+            choices=_found(),
         )
-    return _COMMANDS[name](arguments[1:])
+    if name in _COMMANDS:
+        return _COMMANDS[name](arguments[1:])
+    code: int = getattr(importlib.import_module(f"{_ROOM}.{name}"), name)(arguments[1:])
+    return code
 
 
 def check(arguments: Sequence[str]) -> int:
@@ -66,9 +71,23 @@ def new(arguments: Sequence[str]) -> int:
 
 
 _COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {"check": check, "new": new}
+# Each is a function of its own name in a file of its own name; imported when it is wanted, for that takes a
+# second.
+_ROOM = "jade.sweeps"
+_OF_THE_ROOM = {
+    "run": "Run a sweep on this machine to its end; the same command again goes on with it.",
+    "show": "Show the trials of a sweep, or the runs of a folder, as a table, as data or as a picture.",
+    "export": "Write the configuration of a trial as YAML files.",
+}
+
+
+def _found() -> dict[str, str]:
+    """Return the commands there are, each with what it does."""
+    own = {name: str(command.__doc__) for name, command in _COMMANDS.items()}
+    return own | (_OF_THE_ROOM if importlib.util.find_spec(_ROOM) else {})
 
 
 def _overview() -> str:
     lines = ["usage: python -m jade sweep <command> …", "", "commands:"]
-    lines += [f"  {name:<8}  {command.__doc__}" for name, command in _COMMANDS.items()]
+    lines += [f"  {name:<8}  {about}" for name, about in _found().items()]
     return "\n".join(lines) + "\n"

@@ -38,11 +38,16 @@ class Patience:
 
     Attributes:
         grace: seconds after which an agent, or a run, of which nothing was heard is taken for dead.
-        retries: how often a point of a grid that failed is tried again, from its start.
+        retries: how often a trial that failed is tried again, from its start; None stands for once in a
+            grid, which else would not be whole, and not at all in other sweeps.
     """
 
     grace: float = 90.0
-    retries: int = 1
+    retries: int | None = None
+
+    def retries_of(self, method: object) -> int:
+        """Return how often a failed trial of a sweep is tried again."""
+        return int(method == "grid") if self.retries is None else self.retries
 
 
 class Heard:
@@ -173,7 +178,8 @@ class Dispatcher:
         now = self._now()
         runs.note_silent(db, now)
         config = sweeps.content(db.execute("SELECT config FROM sweeps WHERE id = ?", (sweep,)).fetchone()[0])
-        retries = self.patience.retries if config.get("method") == "grid" else 0
+        retries = self.patience.retries_of(config.get("method"))
+        self._reopen(db, sweep, retries)
         given = db.execute("SELECT * FROM trials WHERE sweep = ? AND status = 'given'", (sweep,)).fetchall()
         for trial in given:
             run = _run_of(db, sweep, trial["run"])
@@ -192,6 +198,18 @@ class Dispatcher:
                 db.execute(taken_back, (trial["id"],))
                 continue
             self._settle(db, sweep, trial, run, retries)
+
+    def _reopen(self, db: sqlite3.Connection, sweep: int, retries: int) -> None:
+        """Take up the failed trials that are done, but may be tried again since the server is told so."""
+        rows = db.execute(
+            "SELECT trials.* FROM trials JOIN sweeps ON sweeps.id = trials.sweep"
+            " JOIN runs ON runs.project = sweeps.project AND runs.name = trials.run"
+            " WHERE trials.sweep = ? AND trials.status = 'done' AND trials.failures < ?"
+            " AND runs.state = 'failed'",
+            (sweep, retries),
+        ).fetchall()
+        for trial in rows:
+            self._settle(db, sweep, trial, _run_of(db, sweep, trial["run"]), retries)
 
     def _is_lost(self, trial: sqlite3.Row, run: sqlite3.Row | None) -> bool:
         """Say whether nothing is heard any more of a trial's agent, nor of its run, which may outlive it."""

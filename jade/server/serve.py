@@ -164,7 +164,7 @@ def _out_of_range(settings: Settings) -> list[ConfigError]:
     patience, faults = settings.patience, []
     if not 0 < patience.grace < math.inf:
         faults.append(ConfigError(f"{patience.grace} is no number of seconds to wait.", where="--grace"))
-    if patience.retries < 0:
+    if patience.retries is not None and patience.retries < 0:
         faults.append(ConfigError(f"Nothing can be tried {patience.retries} times.", where="--retry"))
     try:
         runs.checked(settings.entity, "an entity")

@@ -246,7 +246,7 @@ class WandbTracker:
             )
         if wanted:
             return wanted
-        if _has_credentials(self._environ):
+        if has_credentials(self._environ):
             return "online"
         _log.warning(
             "No W&B credentials were found: the run is logged offline. To upload it: `wandb login`, then the"
@@ -258,7 +258,7 @@ class WandbTracker:
 def is_online(environ: Mapping[str, str]) -> bool:
     """Say whether a run started now would be logged to a server."""
     wanted = environ.get("WANDB_MODE")
-    return wanted not in UNCONNECTED if wanted else _has_credentials(environ)
+    return wanted not in UNCONNECTED if wanted else has_credentials(environ)
 
 
 def _link(path: Path, target: Path) -> None:
@@ -268,13 +268,14 @@ def _link(path: Path, target: Path) -> None:
         target.symlink_to(path)
 
 
-def _has_credentials(environ: Mapping[str, str]) -> bool:
+def has_credentials(environ: Mapping[str, str]) -> bool:
+    """Say whether there is a key for the server, in the environment or where `wandb login` put it."""
     if environ.get("WANDB_API_KEY") or environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     settings = wandb.setup().settings
     if settings.api_key:
         return True
-    host = urlparse(settings.base_url).hostname or ""
+    host = urlparse(environ.get("WANDB_BASE_URL") or settings.base_url).hostname or ""
     path = Path(environ.get("NETRC") or Path.home() / ".netrc").expanduser()
     try:
         return netrc.netrc(path).authenticators(host) is not None

@@ -76,7 +76,7 @@ class WandbStore:
     def _files(self, path: str) -> dict[str, Any]:
         if self._api is None:
             self._api = wandb.Api()
-        with _kept_tidy():
+        with kept_tidy():
             found = {file.name: file for file in self._api.run(path).files()}
         wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
         # A name is a path below the run's folder; one that leaves it is nobody's.
@@ -86,7 +86,7 @@ class WandbStore:
 
 
 @contextlib.contextmanager
-def _kept_tidy() -> Iterator[None]:
+def kept_tidy() -> Iterator[None]:
     """Let the client make the folder that it makes for each run it is asked for where it is deleted again.
 
     Within a sweep it would be in the project's folder, for its agent sets WANDB_DIR to that.

@@ -111,8 +111,8 @@ class Filler:
         names = []
         for number in range(trials):
             run, params = self.trial()
-            self.log(run, list(made_up(params, rows, chance)))
-            self.end(run, code=1 if number % 10 == 7 else 0)
+            code = 1 if number % 10 == 7 else 0
+            self.log(run, list(made_up(params, rows, chance)), complete=True, exitcode=code)
             names.append(run)
         return names
 

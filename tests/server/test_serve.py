@@ -47,7 +47,7 @@ def started(clean_environ, tmp_path):
             cwd=REPOSITORY, env={**clean_environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(process)
-        return process, "".join(process.stdout.readline() for _ in range(6))
+        return process, "".join(process.stdout.readline() for _ in range(8))
 
     yield start
     for process in processes:
@@ -60,6 +60,7 @@ def test_the_command_says_what_to_export(started, tmp_path):
 
     assert re.sub(r":\d+\n", ":PORT\n", said) == (
         f"JADE's server is ready; Ctrl-C ends it. Its data is in '{tmp_path}/my data'.\n"
+        "Its pages: http://127.0.0.1:PORT\n\n"
         "In the shell of each agent and run:\n\n"
         "  export WANDB_BASE_URL=http://127.0.0.1:PORT\n"
         f"  export WANDB_API_KEY={KEY}\n\n"

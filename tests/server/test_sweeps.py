@@ -160,6 +160,38 @@ def test_how_often_a_failed_point_is_tried_can_be_set(world):
     assert here.beat(agent)[0]["args"] == {"x": {"value": 2}}
 
 
+def test_a_failed_point_of_a_random_search_is_tried_again_if_that_is_wanted(world):
+    here = world(RANDOM | {"run_cap": 1}, retries=2)
+    agent = here.agent()
+    tried = []
+    while (command := here.beat(agent)[0])["type"] == "run":
+        tried.append(command)
+        here.end(command["run_id"], 1)
+
+    assert len({command["run_id"] for command in tried}) == 3
+    assert len({str(command["args"]) for command in tried}) == 1
+
+
+def test_failed_trials_of_before_are_tried_again_when_the_server_is_told_to(world):
+    here = world(RANDOM | {"run_cap": 2})
+    agent = here.agent()
+    first = here.beat(agent)[0]
+    here.end(first["run_id"], 1)
+    second = here.beat(agent)[0]
+    here.end(second["run_id"])
+    assert here.beat(agent) == [{"type": "exit"}]
+
+    here.dispatcher.patience = Patience(grace=60, retries=1)
+    with here.store.write() as db:
+        sweeps.change(db, here.sweep, {"state": "RUNNING"}, here.time)
+    again = here.beat(agent)[0]
+    here.end(again["run_id"])
+
+    assert again["args"] == first["args"]
+    assert again["run_id"] != first["run_id"]
+    assert here.beat(agent) == [{"type": "exit"}]
+
+
 def test_a_failed_point_of_a_random_search_is_not_tried_again(world):
     here = world(RANDOM)
     agent = here.agent()

@@ -335,3 +335,30 @@ def test_without_locks_an_owner_that_is_silent_loses_the_folder(host, tmp_path):
         assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
 
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_folder_is_seen_to_be_owned_while_its_process_lives(tmp_path):
+    with holding(tmp_path):
+        held = lock.is_owned(tmp_path)
+
+    assert held
+    assert not lock.is_owned(tmp_path)
+
+
+def test_a_lock_whose_process_was_killed_or_went_silent_owns_nothing(tmp_path):
+    with owned(tmp_path, {}, host="elsewhere"):
+        renewed = (tmp_path / NAME).stat().st_mtime
+        seen = [lock.is_owned(tmp_path, "here", renewed + passed) for passed in (1, SILENT_SECONDS + 1)]
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / NAME).write_text(json.dumps({"host": "here", "pid": ended.pid}))
+
+    assert seen == [True, False]
+    assert not lock.is_owned(tmp_path, "here")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7"])
+def test_a_lock_that_cannot_be_read_owns_nothing(tmp_path, text):
+    (tmp_path / NAME).write_text(text)
+
+    assert not lock.is_owned(tmp_path, platform.node())

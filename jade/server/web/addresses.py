@@ -27,6 +27,11 @@ def run(entity: str, project_name: str, name: str) -> str:
     return f"{project(entity, project_name)}/runs/{_quoted(name)}"
 
 
+def compare(entity: str, project_name: str) -> str:
+    """Return where a form leads that names some runs, to see their curves together."""
+    return f"{project(entity, project_name)}/compare"
+
+
 def run_file(run_address: str, name: str) -> str:
     """Return where a file of a run is downloaded."""
     return f"{run_address}/file/{quote(name)}"

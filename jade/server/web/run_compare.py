@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,6 @@ from jade.server.filters import MISSING, inside
 from jade.server.web import run_config, words
 
 MOST_DIFFERENCES = 60
-_UNEQUAL_BY_NATURE = ("run_name",)
 
 
 @dataclass(frozen=True)
@@ -51,24 +50,25 @@ def differences(drawn: Sequence[sqlite3.Row], metric: str | None) -> list[Differ
     found = []
     if metric is not None:
         lasts = [inside(json.loads(row["summary"]), metric) for row in drawn]
-        found.append(
-            Difference(metric, [words.NONE if value is MISSING else words.value(value) for value in lasts])
-        )
+        found.append(Difference(metric, _texts(lasts)))
     configs = [dict(run_config.flat(runs.values_of(row["config"]))) for row in drawn]
     for name in sorted({name for config in configs for name in config}):
         values = [config.get(name, MISSING) for config in configs]
-        if any(value != values[0] for value in values) and name not in _UNEQUAL_BY_NATURE:
-            found.append(Difference(name, [_shown(value) for value in values]))
+        if any(value != values[0] for value in values):
+            found.append(Difference(name, _texts(values)))
     return found[:MOST_DIFFERENCES]
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    if value is MISSING:
-        return words.NONE
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Return values as short as they are told apart by."""
+    known = [None if value is MISSING else value for value in values]
+    short, exact = ([_cut(form(value)) for value in known] for form in (words.value, _exact))
+    return short if len(set(short)) == len(set(exact)) else exact
+
+
+def _exact(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return words.value(value) if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= run_config.LONGEST else f"{text[: run_config.LONGEST]} …"
-
-
-def of_config(row: sqlite3.Row) -> Mapping[str, Any]:
-    """Return the config of a run."""
-    return runs.values_of(row["config"])

@@ -13,7 +13,16 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 
 from jade.server.context import Context
 from jade.server.runs import CONSOLE, RefusedError
-from jade.server.web import addresses, console, responses, run_curves, run_files, run_images, run_lookup
+from jade.server.web import (
+    addresses,
+    console,
+    responses,
+    run_compare,
+    run_curves,
+    run_files,
+    run_images,
+    run_lookup,
+)
 from jade.server.web.run_lookup import Subject
 
 Answer = Callable[[Context, Request, Subject], Response]
@@ -41,6 +50,15 @@ def pages() -> list[tuple[str, Callable[[Context, Request], Response]]]:
     ]
 
 
+def compare(context: Context, request: Request) -> Response:
+    """Lead to the page of the first run that a form names, with the others beside it."""
+    path, names = request.path_params, request.query_params.getlist("run")
+    if not names:
+        return responses.nothing(request, "No run is ticked: tick some in the table, then compare them.")
+    own = addresses.run(path["entity"], path["project"], names[0])
+    return RedirectResponse(run_compare.address(own, names[1:]), 302)
+
+
 def _of_a_run(answer: Answer) -> Callable[[Context, Request], Response]:
     def answered(context: Context, request: Request) -> Response:
         of = run_lookup.subject(context.db, request.path_params)
@@ -58,7 +76,8 @@ def _curve(context: Context, request: Request, of: Subject) -> Response:
     if axis not in run_curves.AXES:
         raise RefusedError(f"Curves are drawn over {', '.join(run_curves.AXES)}, not {axis[:100]!r}.")
     keys = query.getlist("key")[:MOST_KEYS]
-    rows = [of.run, *run_lookup.beside(context.db, of, query.getlist("with"))]
+    beside = run_lookup.beside(context.db, of, query.getlist("with"))[: run_lookup.MOST_BESIDE]
+    rows = [of.run, *beside]
     low, high = _end(query.get("from")), _end(query.get("to"))
     found = (
         run_curves.whole(context.db, [row["id"] for row in rows], keys, axis)

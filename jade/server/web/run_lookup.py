@@ -10,11 +10,11 @@ from typing import Any
 
 from jade.server import sweeps
 from jade.server.web import project_page, trials
+from jade.server.web.sweep_view import FAILED
 from jade.server.web.trials import Trial
 
-MOST_BESIDE = 7  # with the run itself as many as there are colors
+MOST_BESIDE = 7  # that are drawn: with the run itself as many as there are colors
 MOST_FOUND = 20
-FAILED = ("failed", "crashed")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def beside(db: sqlite3.Connection, of: Subject, given: Iterable[str]) -> list[sq
         rows = [whole] if whole else [_named(db, of.project["id"], name) for name in text.split(",")]
         found |= {row["id"]: row for row in rows if row is not None}
     found.pop(of.run["id"], None)
-    return list(found.values())[:MOST_BESIDE]
+    return list(found.values())
 
 
 def search(db: sqlite3.Connection, of: Subject, text: str) -> list[sqlite3.Row]:

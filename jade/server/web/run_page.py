@@ -222,7 +222,8 @@ def show(context: Context, request: Request) -> Response:
             request, f"This server has no run {path['run']} in {path['entity']}/{path['project']}."
         )
     query = request.query_params
-    view = View(context.db, of, run_lookup.beside(context.db, of, query.getlist("with")), context.parts.now())
+    beside = run_lookup.beside(context.db, of, query.getlist("with"))
+    view = View(context.db, of, beside[: run_lookup.MOST_BESIDE], context.parts.now())
     added = query.get("add", "").strip()
     found = run_lookup.search(context.db, of, added) if added else []
     if len(found) == 1 or any(added in (row["name"], row["display_name"]) for row in found[:1]):
@@ -231,6 +232,7 @@ def show(context: Context, request: Request) -> Response:
         request,
         "run.html",
         view=view,
+        undrawn=len(beside[run_lookup.MOST_BESIDE :]),
         added=added,
         found=found,
         at=_number(query.get("at")),

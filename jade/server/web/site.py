@@ -49,6 +49,7 @@ def pages(parts: Parts) -> list[Page]:
         (f"{_PROJECT}/sweeps/{{sweep}}", sweep_page.show),
         (f"{_PROJECT}/sweeps/{{sweep}}/trials.json", sweep_page.trials),
         (f"{_PROJECT}/sweeps/{{sweep}}/curves.json", sweep_page.curves),
+        (f"{_PROJECT}/compare", run_data.compare),
         (_RUN, run_page.show),
         *((_RUN + below, answer) for below, answer in run_data.pages()),
         *((f"{_PROJECT}/{name}", _to_the_project) for name in _BESIDE),

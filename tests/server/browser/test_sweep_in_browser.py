@@ -5,9 +5,34 @@ import re
 
 import pytest
 
-from tests.server.filling import CONFIG
+pytest.importorskip("playwright", reason="pip install '.[dev]' installs playwright")
+from playwright.sync_api import expect
+
+from tests.server.browser.conftest import is_wider_than_the_window, shot
+from tests.server.conftest import wait_until
+from tests.server.filling import CONFIG, Filler
 
 LEFT, RIGHT, TOP = 64, 76, 52  # of the axes within the chart
+
+
+@pytest.fixture
+def filler(server, request):
+    """What fills a project of the test's own."""
+    found = Filler(server.port, project=re.sub(r"\W+", "-", request.node.name)[-60:])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def open_page(tab_of, server):
+    """Open an address of the server."""
+
+    def show(address, width=1280, height=900, **options):
+        tab = tab_of(viewport={"width": width, "height": height}, **options)
+        tab.goto(server.url + address)
+        return tab
+
+    return show
 
 
 def address_of(filler, name=None):
@@ -16,13 +41,13 @@ def address_of(filler, name=None):
 
 def drawn(page):
     """Wait until the charts are there."""
-    page.wait_for_selector("#charts:not([hidden]) #curves canvas")
+    page.wait_for_selector("#curves[aria-label] canvas")
     return page
 
 
 def found(page, text):
     """Wait until the page says how many trials are found."""
-    page.wait_for_function("text => document.getElementById('found').textContent === text", arg=text)
+    expect(page.locator("#found")).to_have_text(text)
 
 
 def numbers(page):
@@ -97,12 +122,12 @@ def test_a_filter_that_is_typed_leaves_rows_out(open_page, filled):
     assert page.get_by_label("Filter").input_value() == ""
 
 
-def test_brushing_an_axis_leaves_rows_out_and_fills_the_fields(open_page, filled, shoot):
+def test_brushing_an_axis_leaves_rows_out_and_fills_the_fields(open_page, filled):
     page = drawn(open_page(address_of(filled)))
 
     brush(page, axis=0, axes=6, start=0.3, end=0.7)
     page.wait_for_url(re.compile(r"least\.model\.params\.lr="))
-    page.wait_for_function("document.getElementById('found').textContent.includes(' of ')")
+    expect(page.locator("#found")).to_contain_text(" of 30 trials")
 
     page.get_by_text("Ranges of parameters").click()
     fields = page.get_by_role("group", name="lr")
@@ -111,7 +136,7 @@ def test_brushing_an_axis_leaves_rows_out_and_fills_the_fields(open_page, filled
     values = [float(cell) for cell in cells(page, "lr")]
     assert values
     assert all(least <= value * 1.001 and value * 0.999 <= most for value in values)
-    shoot(page, "sweep-30-brushed")
+    shot(page, "sweep-30-brushed")
 
 
 def test_brushing_an_axis_of_categories_chooses_among_them(open_page, filled):
@@ -119,7 +144,7 @@ def test_brushing_an_axis_of_categories_chooses_among_them(open_page, filled):
 
     brush(page, axis=3, axes=6, start=0.02, end=0.3)
     page.wait_for_url(re.compile(r"only\.model\.params\.activation=gelu$"))
-    page.wait_for_function("document.getElementById('found').textContent.includes(' of ')")
+    expect(page.locator("#found")).to_contain_text(" of 30 trials")
 
     assert set(cells(page, "activation")) == {"gelu"}
 
@@ -134,7 +159,7 @@ def test_the_fields_choose_without_a_mouse_and_the_axis_shows_it(open_page, fill
     page.get_by_label("relu").focus()
     page.keyboard.press("Space")
     page.wait_for_url(re.compile("least.model.params.beta=0.5&only.model.params.activation=relu"))
-    page.wait_for_function("document.getElementById('found').textContent.includes(' of ')")
+    expect(page.locator("#found")).to_contain_text(" of 30 trials")
 
     assert set(cells(page, "activation")) == {"relu"}
     assert all(float(cell) >= 0.5 for cell in cells(page, "beta"))
@@ -144,8 +169,8 @@ def test_another_metric_changes_table_and_charts(open_page, filled):
     page = drawn(open_page(address_of(filled)))
     assert page.locator("#curves-title").inner_text() == "val.loss over time"
 
-    page.get_by_label("Metric").select_option("val.accuracy")
-    page.get_by_label("Better is").select_option("higher")
+    page.get_by_role("combobox", name="Metric").select_option("val.accuracy")
+    page.get_by_role("combobox", name="Better is").select_option("higher")
     page.wait_for_selector("#curves-title >> text=val.accuracy over time")
     page.wait_for_selector("thead >> text=val.accuracy, last")
 
@@ -171,7 +196,6 @@ def test_a_curve_under_the_pointer_is_named_with_its_row(open_page, filler):
     filler.sweep()
     filler.fill(1)
     page = drawn(open_page(address_of(filler), height=1600))
-    page.wait_for_function("document.getElementById('curves').getAttribute('aria-label') !== null")
 
     box = page.locator("#curves").bounding_box()
     for share in range(5, 95):  # somewhere on the way down is the curve
@@ -186,7 +210,7 @@ def test_a_curve_under_the_pointer_is_named_with_its_row(open_page, filler):
     page.wait_for_url(re.compile("/runs/"))
 
 
-def test_the_page_is_whole_without_a_script(open_page, filled, shoot):
+def test_the_page_is_whole_without_a_script(open_page, filled):
     page = open_page(address_of(filled), java_script_enabled=False)
 
     assert not page.locator("#charts").is_visible()
@@ -196,7 +220,7 @@ def test_the_page_is_whole_without_a_script(open_page, filled, shoot):
     page.get_by_role("button", name="Apply").click()
     assert page.locator("#found").inner_text() == "3 of 30 trials"
     assert numbers(page) == [8, 18, 28]
-    shoot(page, "sweep-without-script")
+    shot(page, "sweep-without-script")
 
 
 def test_charts_have_a_text_and_everything_a_name(open_page, filled):
@@ -217,48 +241,44 @@ def test_charts_have_a_text_and_everything_a_name(open_page, filled):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("trials", [3, 30, 300])
-def test_sweeps_of_every_size_are_drawn_in_both_schemes(open_page, filler, shoot, scheme, trials):
+def test_sweeps_of_every_size_are_drawn_in_light_and_in_dark(open_page, filler, trials):
     filler.sweep({**CONFIG, "name": f"Digits, {trials} trials"})
     filler.fill(trials)
 
-    page = drawn(open_page(address_of(filler), color_scheme=scheme))
+    for scheme, paper in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(19, 24, 22)")):
+        page = drawn(open_page(address_of(filler), color_scheme=scheme))
 
-    found(page, f"{trials} trials")
-    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    shoot(page, f"sweep-{trials}-{scheme}")
+        found(page, f"{trials} trials")
+        assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == paper
+        assert not is_wider_than_the_window(page)
+        shot(page, f"sweep-{trials}-{scheme}")
 
 
 def test_a_change_from_light_to_dark_is_followed(open_page, filled):
     page = drawn(open_page(address_of(filled), color_scheme="light"))
-    pixel = """() => { const canvas = document.querySelector("#curves canvas");
-        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-        let sum = 0; for (let at = 0; at < data.length; at += 4) if (data[at + 3]) sum += data[at]; return sum; }"""
-    light = page.evaluate(pixel)
+    light = page.locator("#curves").screenshot()
 
     page.emulate_media(color_scheme="dark")
 
-    page.wait_for_function(f"light => ({pixel})() !== light", arg=light)
+    wait_until(lambda: page.locator("#curves").screenshot() != light)
 
 
 @pytest.mark.parametrize("path", ["sweep", "project", "projects"])
-def test_a_narrow_screen_is_not_scrolled_sideways(open_page, filled, shoot, path):
+def test_a_narrow_screen_is_not_scrolled_sideways(open_page, filled, path):
     address = {"sweep": address_of(filled), "project": f"/local/{filled.project}", "projects": "/"}[path]
 
     page = open_page(address, width=390, height=844)
 
     if path == "sweep":
         drawn(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    shoot(page, f"{path}-narrow")
+    assert not is_wider_than_the_window(page)
+    shot(page, f"{path}-narrow")
 
 
-def test_a_thousand_trials_are_there_at_once(open_page, filler, shoot):
+def test_a_thousand_trials_are_there_at_once(open_page, filler):
     filler.sweep({**CONFIG, "name": "A thousand trials"})
-    filler.fill(1000, rows=40)
+    filler.fill(1000, rows=10)
 
     page = drawn(open_page(address_of(filler)))
 
@@ -273,17 +293,60 @@ def test_a_thousand_trials_are_there_at_once(open_page, filler, shoot):
         )
     )
     assert max(sizes) < 2_000_000
-    shoot(page, "sweep-1000")
+    shot(page, "sweep-1000")
 
 
-def test_a_project_is_sorted_and_filtered_in_place(open_page, filled, shoot):
+def test_a_project_is_sorted_and_filtered_in_place(open_page, filled):
     page = open_page(f"/local/{filled.project}")
-    shoot(page, "project")
+    shot(page, "project")
 
     page.get_by_role("link", name="val.loss").last.click()
     page.wait_for_selector("th[aria-sort=ascending] >> text=val.loss")
     page.get_by_label("Filter").fill("lr<0.001")
-    page.wait_for_function("document.getElementById('found').textContent.includes(' of 30 runs')")
+    expect(page.locator("#found")).to_contain_text(" of 30 runs")
 
     page.get_by_role("region", name="Sweeps").get_by_role("link").click()
     drawn(page)
+
+
+def test_names_that_somebody_made_up_to_do_harm_are_shown_as_they_are(open_page, filler):
+    harm = "<img src=x onerror=\"document.title='taken'\"> & ' {a|b} __proto__"
+    filler.sweep(
+        {
+            "method": "grid",
+            "name": harm,
+            "metric": {"name": harm},
+            "parameters": {harm: {"values": [harm, "constructor"]}, "__proto__": {"values": [1.5, 2.5]}},
+        }  # fmt: skip
+    )
+    run, _ = filler.trial()
+    filler.log(run, [{harm: 1.0}, {harm: 0.5}])
+
+    page = drawn(open_page(address_of(filler)))
+    page.get_by_text("Ranges of parameters").click()
+    page.get_by_label("constructor").check()
+    found(page, "0 of 1 trial")
+    page.get_by_label("constructor").uncheck()
+    found(page, "1 trial")
+
+    assert page.get_by_role("heading", level=1).inner_text() == harm
+    assert page.locator("#curves-title").inner_text() == f"{harm} over time"
+    assert page.title() == f"{harm} – JADE"
+    assert page.locator("img").count() == 0
+
+
+def test_a_server_that_is_away_is_told_and_found_again(chromium, own_server):
+    running = own_server()
+    filler = Filler(running.port)
+    filler.begin("one")
+    filler.close()
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{running.url}/local/digits")
+
+    running.kill()
+    expect(page.locator("#news")).to_contain_text("The server does not answer.", timeout=20_000)
+    running.start()
+    expect(page.locator("#news")).to_be_empty(timeout=40_000)
+
+    context.close()

@@ -6,7 +6,8 @@ import { duration, shown } from "./points.js";
 
 export const MARGINS = { left: 58, right: 16, top: 12, bottom: 26 };
 const NAMES_WIDTH = 110; // pixels at the right for the names of several lines
-const FEWEST = 40; // with fewer points than that, each one is marked
+const NARROW = 100;
+const FEWEST = 25; // with fewer points than that, each one is marked
 const SYMBOLS = ["circle", "rect", "triangle", "diamond"];
 
 /**
@@ -63,16 +64,18 @@ function axes(frame, look) {
       splitLine: { show: false },
       splitNumber: 5,
     },
-    yAxis: { ...heights(frame), ...upright(label, look) },
+    yAxis: { ...heights(frame), ...upright(frame, label, look) },
   };
 }
 
-function upright(label, look) {
+function upright({ y: [low, high], isLog }, label, look) {
+  // A logarithmic axis has marks at powers of ten: where there is hardly one, its ends say where it is.
+  const areEndsShown = isLog && high / low < NARROW;
   return {
-    axisLabel: { ...label, formatter: shown, showMinLabel: false, showMaxLabel: false },
+    axisLabel: { ...label, formatter: shown, showMinLabel: areEndsShown, showMaxLabel: areEndsShown },
     axisTick: { show: false },
     splitLine: { lineStyle: { color: look.rule } },
-    splitNumber: 4,
+    splitNumber: 5,
   };
 }
 
@@ -82,12 +85,8 @@ function heights({ y: [low, high], isLog }) {
     const spare = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
     return { type: "value", min: low - spare, max: high + spare };
   }
-  // Ticks of a logarithmic axis are powers of ten: within one decade there might be none.
-  if (high / low < 20) {
-    const power = (value) => 10 ** value;
-    return { type: "log", min: power(Math.floor(Math.log10(low))), max: power(Math.ceil(Math.log10(high * 1.0001))) };
-  }
-  return { type: "log", min: low / 1.3, max: high * 1.3 };
+  const short = (value) => Number(value.toPrecision(2));
+  return { type: "log", min: short(low / 1.2), max: short(high * 1.2) };
 }
 
 /**

@@ -59,7 +59,7 @@ export function keepAsking(ask) {
 
 /** @param {Element} element */
 function isInUse(element) {
-  return element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  return element.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea");
 }
 
 /**
@@ -71,12 +71,14 @@ function take(element, next) {
   if (element.isEqualNode(next)) return;
   const boxes = [...element.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
   const opened = [...element.querySelectorAll("details")].map((one) => one.open);
+  const ticked = new Set([...element.querySelectorAll("input:checked")].map((box) => box.value));
   const focused = [...element.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
   const taken = document.importNode(next, true);
   localize(taken);
   element.replaceWith(taken);
   taken.querySelectorAll(".scroll").forEach((box, at) => boxes[at] && box.scrollTo(...boxes[at]));
   taken.querySelectorAll("details").forEach((one, at) => (one.open = opened[at] ?? one.open));
+  for (const box of taken.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
   if (focused >= 0) taken.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
 }
 

@@ -5,7 +5,7 @@
 import { Panel } from "./curves.js";
 
 const AT_ONCE = 12; // metrics whose curves are asked for in one request
-const KEPT = 200; // points: the server has left some out of a curve that has more
+const WHOLE = 127; // points: of a curve that has more, the server may have left some out
 const REST_MS = 150;
 const SETTINGS = "jade.curves";
 
@@ -65,7 +65,7 @@ export class Panels {
     const panel = this._drawn.get(key);
     panel.show(series);
     // Once: what is added later is drawn as it comes.
-    if (!this._detail.has(key) && series.some((one) => one.x.length > KEPT)) {
+    if (!this._detail.has(key) && series.some((one) => one.x.length > WHOLE)) {
       this._detail.set(key, null);
       whenSeen(figure, () => this._lookInTurn(key, wholeOf(series)));
     }

@@ -1,0 +1,208 @@
+"""The runs of an experiments folder as trials: what their folders say, read without torch or a server.
+
+Folders that are no runs are passed over; a run whose files are damaged is named, and left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jade import lock, params, summary
+from jade.errors import ConfigError
+from jade.trials import Trial, Trials, differing
+
+CONFIG, STATUS, METRICS = "config.yml", "status.json", "metrics.jsonl"
+BEST = "/best"
+
+# In C where PyYAML has it: a config takes a millisecond instead of ten.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class _Run:
+    folder: Path
+    config: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        known = self.status.get("metrics")
+        return known if isinstance(known, dict) else {}
+
+
+def read(
+    folder: Path, metric: str | None = None, goal: str | None = None, *, compared: bool = True
+) -> tuple[Trials, list[str]]:
+    """Return the runs of a folder as the trials of a sweep, and a warning for each that cannot be read.
+
+    Args:
+        folder: of experiments, or of one run.
+        metric: what they are compared by; needed where they logged more than one.
+        goal: of the metric; guessed from its name if None.
+        compared: whether there must be a metric.
+
+    Raises:
+        ConfigError: if there is no run, or no such metric.
+    """
+    found, warnings = [], []
+    for one in _folders(folder):
+        try:
+            found.append(_run(one))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            warnings.append(f"{one} is left out: its {_damaged(error)} cannot be read ({reason}).")
+    if not found:
+        raise ConfigError(
+            f"{folder} holds no runs.",
+            where=str(folder),
+            hint="\n".join(warnings) or "A run has a folder there.",
+        )
+    chosen = _metric(found, metric, folder) if compared or metric else None
+    aim = goal or ("maximize" if chosen and summary.more_is_better(chosen) else "minimize")
+    rows = tuple(_trial(run, chosen, aim) for run in found)
+    swept = differing([row.params for row in rows if row.params])
+    trials = Trials(str(folder), folder.absolute().name, "", chosen, aim, swept, "", None, rows)
+    return trials, warnings
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    try:
+        below = [folder] if _is_run(folder) else sorted(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=str(folder)) from None
+    yield from (one for one in below if _is_run(one))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / STATUS).is_file() or (folder / CONFIG).is_file()
+
+
+def _run(folder: Path) -> _Run:
+    # A run that the sweep gave values that it could not take has a status, and no configuration.
+    path = folder / CONFIG
+    config = _config(path) if path.exists() else {}
+    status = _status(folder)
+    if status.get("status") == "running" and not lock.is_owned(folder):
+        status = _status(folder)  # it may have ended just now, and said so before it gave the lock back
+        if status.get("status") == "running":
+            status["status"] = "died"
+    return _Run(folder, config, status)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    known = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    if not isinstance(known, dict):
+        raise _DamagedError(CONFIG, "it is no mapping")
+    return params.flatten(_undoubled(known))
+
+
+def _undoubled(value: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """Return a value without the doubled dollar signs of a text over several lines, see `scalars.dump`."""
+    if isinstance(value, str):
+        return value.replace("$$", "$") if "\n" in value else value
+    if isinstance(value, list):
+        return [_undoubled(item) for item in value]
+    return {key: _undoubled(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class _DamagedError(ValueError):
+    """A file of a run that does not hold what it should."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+
+
+def _damaged(error: Exception) -> str:
+    if isinstance(error, _DamagedError):
+        return error.name
+    if isinstance(error, OSError):
+        return Path(error.filename or STATUS).name
+    return STATUS if isinstance(error, json.JSONDecodeError) else CONFIG
+
+
+def _status(folder: Path) -> dict[str, Any]:
+    known = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    if not isinstance(known, dict):
+        raise _DamagedError(STATUS, "it is no mapping")
+    return known
+
+
+def _metric(runs: Sequence[_Run], wanted: str | None, folder: Path) -> str | None:
+    known = list(dict.fromkeys(name for run in runs for name in run.metrics))
+    if wanted is None and len(known) < 2:
+        return known[0] if known else None
+    if wanted is not None and wanted.removesuffix(BEST) in known:
+        return wanted
+    if wanted in known:
+        return wanted
+    problem = (
+        "It must be said by which metric the runs are compared."
+        if wanted is None
+        else f"No run has logged a metric {wanted!r}."
+    )
+    raise ConfigError(problem, where=f"--metric, for {folder}", wanted=wanted, choices=known)
+
+
+def _trial(run: _Run, metric: str | None, goal: str) -> Trial:
+    status = run.status
+    last, best = _values(run, metric, goal)
+    seconds = status.get("runtime")
+    if seconds is None and status.get("started") is not None:
+        seconds = status.get("updated", status["started"]) - status["started"]
+    return Trial(
+        run_id=run.folder.name,
+        name=str(status.get("name") or run.folder.name),
+        state=str(status.get("status")),
+        params=run.config,
+        epochs=status.get("epochs"),
+        last=last,
+        best=best,
+        seconds=seconds,
+        began=status.get("started"),
+        folder=run.folder.absolute(),
+    )
+
+
+def _values(run: _Run, metric: str | None, goal: str) -> tuple[float | None, float | None]:
+    """Return the last and the best value of the metric."""
+    if metric is None:
+        return None, None
+    name = metric if metric in run.metrics else metric.removesuffix(BEST)
+    known = run.metrics.get(name, {})
+    last, best = known.get("last"), known.get("best")
+    # The status calls best what the name suggests, and is behind the rows where the run was killed.
+    is_meant = summary.more_is_better(name) == (goal == "maximize")
+    if not is_meant or run.status.get("status") in ("running", "died"):
+        logged = _logged(run.folder / METRICS, name)
+        numbers = [value for value in logged if math.isfinite(value)]
+        last = logged[-1] if logged else last
+        best = (max if goal == "maximize" else min)(numbers, default=best)
+    return (best, best) if name != metric else (last, best)
+
+
+def _logged(path: Path, name: str) -> list[float]:
+    """Return every value of a metric, in order; a line that is damaged or half written is passed over."""
+    found: list[float] = []
+    quoted = json.dumps(name)
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        if quoted not in line:
+            continue
+        try:
+            value = json.loads(line)["metrics"][name]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if isinstance(value, int | float):
+            found.append(float(value))
+    return found

@@ -1,0 +1,89 @@
+"""The lines and numbers that are seen of a sweep while it runs."""
+
+import io
+
+import pytest
+
+from jade.sweeps.board import Lines, board, chosen, duration, number_text, standing
+from jade.trials import Trial, Trials
+
+
+def trials(*rows, **more):
+    given = {
+        "path": "local/p/s", "name": "s", "method": "random", "metric": "loss", "goal": "minimize",
+        "parameters": ("model.params.lr", "seed"), "state": "running", "run_cap": 4, "rows": rows,
+    }  # fmt: skip
+    return Trials(**given | more)
+
+
+def trial(number, state="finished", last=1.0, **more):
+    params = {"model.params.lr": 0.1 * number, "seed": number, "epochs": 3}
+    return Trial(
+        f"run{number}", f"trial-{number}", state, params, 3.0, last, last, 65.0, float(number), **more
+    )
+
+
+def test_a_line_tells_when_a_trial_begins_and_when_it_is_over():
+    out = io.StringIO()
+    lines = Lines(out, trials())
+
+    lines.show(trials(trial(1, "pending", None)))
+    lines.show(trials(trial(1, "running", None)))
+    lines.show(trials(trial(1, "running", 2.0)))
+    lines.show(trials(trial(1), trial(2, "pending", None)))
+    lines.show(trials(trial(1), trial(2, "running", None)))
+    lines.show(trials(trial(1), trial(2, last=0.5)))
+    lines.show(trials(trial(1), trial(2, last=0.5)))
+
+    assert out.getvalue().splitlines() == [
+        "trial-1  running  lr=0.1 seed=1",
+        "trial-1  finished  loss 1, 3 epochs, 65 s  the best so far",
+        "trial-2  running  lr=0.2 seed=2",
+        "trial-2  finished  loss 0.5, 3 epochs, 65 s  the best so far",
+    ]
+
+
+def test_lines_do_not_tell_again_what_was_over_before():
+    out = io.StringIO()
+
+    Lines(out, trials(trial(1))).show(trials(trial(1), trial(2, "failed", None)))
+
+    assert out.getvalue() == "trial-2  failed  3 epochs, 65 s\n"
+
+
+def test_what_is_no_terminal_gets_lines():
+    assert isinstance(board(trials(), io.StringIO()), Lines)
+
+
+def test_where_there_is_no_room_the_best_the_live_and_the_newest_are_shown_in_their_order():
+    rows = [trial(number, "running" if number in (3, 4) else "finished") for number in range(20)]
+
+    shown = chosen(rows, rows[1], 5)
+
+    assert [one.run_id for one in shown] == ["run1", "run3", "run4", "run18", "run19"]
+    assert chosen(rows, None, 20) == rows
+
+
+def test_one_line_says_how_a_sweep_stands():
+    rows = (trial(1), trial(2, last=0.5), trial(3, "running", None), trial(4, "failed", 0.1))
+
+    assert standing(trials(*rows)) == "2 of 4 finished, 1 running, 1 failed; best loss 0.5 (trial-2)"
+    assert standing(trials(run_cap=None)) == "0 finished"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""), (0.123456, "0.1235"), (3.0, "3"), (1e-7, "1e-07"), (1e300, "1e+300"), (True, "True"),
+        ([64, 32], "[64, 32]"), ("relu", "relu"), (float("nan"), "nan"), (float("inf"), "inf"), (7, "7"),
+    ],
+)  # fmt: skip
+def test_values_are_written_with_the_digits_that_count(value, text):
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (0.4, "0 s"), (99, "99 s"), (185, "3:05 min"), (7800, "2:10 h")]
+)
+def test_times_are_written_in_their_own_unit(seconds, text):
+    assert duration(seconds) == text
