@@ -26,10 +26,12 @@ class Bounds:
     Attributes:
         connections: so many at once; one more closes the one that has waited longest for a request.
         head_seconds: after so long without the whole head of a request, a connection is closed.
+        unread_seconds: after so long in which a client has read nothing of its answer, too.
     """
 
     connections: int = 1000
     head_seconds: float = 20.0
+    unread_seconds: float = 120.0
 
 
 def config(application: ASGIApp, bounds: Bounds | None = None) -> uvicorn.Config:
@@ -66,6 +68,7 @@ class _Connection(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as uvicorn gives them
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)
@@ -75,6 +78,7 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
+        self._note_read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +88,19 @@ class _Connection(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.bounds.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._note_read()
+        super().resume_writing()
+
+    def _note_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _watch(self) -> None:
         """Set the time for the head of a request once it is waited for; what drips in does not prolong it."""

@@ -16,6 +16,7 @@ from jade.server.connections import Bounds
 from jade.server.tokens import SECONDS, Right, Tokens
 from tests.server.conftest import wait_until
 from tests.server.doors import authorization, opened
+from tests.server.test_http import put_address
 
 SHORT = Limits(patience=0.3, progress=1000, small=1_000, held=50_000, request=100_000, stream=100_000)
 KEY = f"Authorization: {authorization()['Authorization']}\r\n"
@@ -248,6 +249,21 @@ def test_two_hundred_hostile_connections_disturb_no_other_client(doors, honest):
     assert {said[:10] for said in answers} <= {b"HTTP/1.1 4", b"HTTP/1.1 5", b""}
     assert sum(said.startswith(b"HTTP/1.1 4") for said in answers) > 100
     assert all(said.startswith(b"HTTP/1.1 503") for said in answers if said.startswith(b"HTTP/1.1 5"))
+
+
+def test_an_answer_that_nobody_reads_is_broken_off(tmp_path, caplog):
+    caplog.set_level("INFO")
+    weights = bytes(40_000_000)  # more than sockets hold
+    with opened(tmp_path, bounds=Bounds(unread_seconds=0.3)) as doors, ExitStack() as stack:
+        doors.begin("r")
+        assert doors.ask("PUT", put_address(doors, "r", "model.pt"), weights).status == 200
+        token = doors.parts.tokens.make(Right("get", "files", 1, "model.pt"))
+        unread = connected(doors, stack)
+        unread.sendall(f"GET /storage/{token}/model.pt HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_until(lambda: "GET /storage/-/model.pt" in caplog.text)
+
+        assert len(answer(unread)) < len(weights)
+        assert doors.ask("GET", f"/storage/{token}/model.pt").body == weights
 
 
 def test_an_address_of_a_file_that_is_out_of_date_allows_nothing(doors):
