@@ -108,9 +108,12 @@ class _Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for name in ("trial", "state"):
             table.add_column(name, no_wrap=True)
+        # Where there is little room, long names and values take more than one line.
         for key in trials.parameters:
-            table.add_column(short[key], justify="right", no_wrap=True)
-        for name in ("epochs", trials.metric or "", f"best {trials.metric}" if trials.metric else "", "time"):
+            table.add_column(short[key], justify="right", overflow="fold")
+        table.add_column("epochs", justify="right", no_wrap=True)
+        table.add_column(trials.metric or "", justify="right", overflow="fold")
+        for name in ("best" if trials.metric else "", "time"):
             table.add_column(name, justify="right", no_wrap=True)
         rows = found.in_order(trials.rows)
         best = found.best_of(trials)
