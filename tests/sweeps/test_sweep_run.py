@@ -296,6 +296,23 @@ def test_an_agent_that_is_killed_is_started_again(project):
     assert project.states() == {0: "finished", 1: "finished"}
 
 
+def test_a_sweep_that_ends_with_failed_trials_shows_an_error_and_how_to_try_again(project):
+    project.sweep(0.1, epochs=1)
+    (project.folder / "break").touch()
+
+    _, text = project.run("--retry", "0")
+
+    assert re.search(r"^Trials have failed\. The last, \w+:$", text, re.M)
+    assert "  | RuntimeError: the metric is broken here" in text
+    assert "the same command with --retry 1 tries the failed trials again." in text
+    (project.folder / "break").unlink()
+
+    _, text = project.run("--retry", "1")
+
+    assert "1 of 1 finished" in text
+    assert "have failed" not in text
+
+
 def test_five_failures_in_a_row_stop_the_sweep_and_say_why(project):
     project.sweep(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, epochs=1)
     (project.folder / "break").touch()
@@ -436,7 +453,7 @@ def test_on_a_terminal_a_table_shows_the_trials(project):
 
     assert process.wait(60) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert re.search(r"trial +state +lr +epochs +TestAccuracy +best TestAccuracy +time", plain)
+    assert re.search(r"trial +state +lr +epochs +TestAccuracy +best +time", plain)
     assert re.search(r"trial-\d \* +finished", plain)
     assert "2 of 2 finished; best TestAccuracy" in plain
 
