@@ -177,6 +177,7 @@ class _Work:
         self._trials = self._read()
         self._failures = _Failures()
         self._why = ""
+        self._failure = ""  # of a trial, where the sweep came to its end all the same
         self._followed = 0  # how many requests to stop
         self._next_look = -math.inf
 
@@ -219,6 +220,7 @@ class _Work:
             self._look(shown)
             if not self._why and not wish.times:
                 self._why = _of_agents(agents)
+                self._failure = self._of_one_failure(agents)
 
     def _follow(self, wish: asked.Asked, agents: Agents, shown: Board) -> None:
         if wish.times == self._followed:
@@ -262,19 +264,30 @@ class _Work:
             self._control.give_back(self._path, run, is_known)
         self._trials = self._read()
 
-    def _of_failures(self, agents: Agents) -> str:
-        newest = self._failures.newest
-        said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
+    def _error(self, agents: Agents) -> str:
+        said = agents.error_of(self._failures.newest)
+        said = said or f"It printed nothing; the agents' logs are in {self._folder}."
+        return f"{self._failures.newest}:\n\n{textwrap.indent(said, '  | ')}\n\n"
+
+    def _of_one_failure(self, agents: Agents) -> str:
+        if not self._failures.newest:
+            return ""
         return (
-            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"
-            f"{textwrap.indent(said, '  | ')}\n\n"
+            f"Trials have failed. The last, {self._error(agents)}"
+            "When it is mended, the same command with --retry 1 tries the failed trials again."
+        )
+
+    def _of_failures(self, agents: Agents) -> str:
+        return (
+            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, "
+            f"{self._error(agents)}"
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )
 
     def told(self) -> str:
         """Return what the command ends with."""
         pages = self._page if self._server.lifeline is None else "python -m jade server"
-        return ending.told(self._trials, self._sweep, self._folder, self._why, pages)
+        return ending.told(self._trials, self._sweep, self._folder, self._why or self._failure, pages)
 
 
 def _of_agents(agents: Agents) -> str:
