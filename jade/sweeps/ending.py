@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jade import sweep_command
+from jade import sweep_command, sweep_program
 from jade import trials as found
 from jade.sweep_command import ARGS_MACROS
 from jade.sweep_file import Sweep
@@ -54,11 +54,16 @@ def told(trials: Trials, sweep: Sweep, folder: Path, why: str, pages: str) -> st
 
 
 def command(sweep: Sweep, params: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-    """Return the command line that trains a trial again, as a run of its own."""
-    macros = [f"${{{name}}}" for name in ("env", *ARGS_MACROS)]
-    words = [word for word in sweep.command if word not in macros]
-    filled = sweep_command.filled(words, sweep.program or "", {}, "", environ)
-    return shlex.join([*filled, "--params", json.dumps(params)])
+    """Return the command line that trains a trial again, as a run of its own.
+
+    A program of JADE's takes the params as JSON, which keeps their types; another as its command has them.
+    """
+    program = sweep_program.program_of(sweep, environ)
+    is_jade = program is not None and program.is_jade
+    left_out = ["${env}", *(f"${{{name}}}" for name in ARGS_MACROS if is_jade)]
+    words = [word for word in sweep.command if word not in left_out]
+    filled = sweep_command.filled(words, sweep.program or "", params, "params.json", environ)
+    return shlex.join([*filled, "--params", json.dumps(params)] if is_jade else filled)
 
 
 def _near(path: Path) -> str:
