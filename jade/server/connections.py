@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+_FRESH_SECONDS = 1.0  # in which the request of a new connection may be on its way
 END_SECONDS = 5  # for requests that are being answered when the server is told to end
 _OTHER_FILES = 300  # that a server has open beside its connections
 _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -24,7 +25,8 @@ class Bounds:
     """What connections may take.
 
     Attributes:
-        connections: so many at once; one more closes the one that has waited longest for a request.
+        connections: so many at once; one more closes those that have waited longest for a request, if that is
+            a second or more. Of twice as many, the next are told to come again.
         head_seconds: after so long without the whole head of a request, a connection is closed.
         unread_seconds: after so long in which a client has read nothing of its answer, too.
     """
@@ -128,6 +130,9 @@ class _Connection(H11Protocol):
 
     def _make_room(self) -> None:
         others = cast("set[_Connection]", self.connections - {self})
+        fresh = self.loop.time() + self.bounds.head_seconds - _FRESH_SECONDS
         waiting = [(other._deadline.when(), other) for other in others if other._deadline is not None]
-        if waiting:
-            min(waiting, key=lambda pair: pair[0])[1]._give_up()
+        waiting = [(deadline, other) for deadline, other in waiting if deadline < fresh]
+        excess = len(self.connections) - self.bounds.connections
+        for _, other in sorted(waiting, key=lambda pair: pair[0])[:excess]:
+            other._give_up()
