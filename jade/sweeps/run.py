@@ -237,15 +237,14 @@ class _Work:
 
     def _look_if_due(self, agents: Agents, shown: Board) -> None:
         began = time.monotonic()
-        if began < self._next_look:
+        # Trials that are interrupted look like failed ones until they are given back.
+        if began < self._next_look or self._followed:
             return
         self._look(shown)
         least = LOCAL_SECONDS if self._server.is_local else ONLINE_SECONDS
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(least, LOOKING_SHARE * took)
-        # Trials that were interrupted look like failed ones.
-        too_many = self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._followed
-        if too_many and not self._why:
+        if self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._why:
             self._why = self._of_failures(agents)
             agents.stop()
 

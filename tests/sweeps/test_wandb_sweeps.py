@@ -1,8 +1,11 @@
 """The trials of a sweep, and the files of one, as the real client reads them from a real server."""
 
+import contextlib
 import json
 import math
 import os
+import signal
+from pathlib import Path
 
 import pytest
 import wandb
@@ -127,6 +130,20 @@ def test_a_sweep_is_read_anew_each_time(environ, sweep, doors):
     doors.stream("live", {"complete": True, "exitcode": 0})
 
     assert (before, reader.trials(f"p/{sweep}").rows[3].state) == ("running", "finished")
+
+
+def test_a_client_whose_own_process_was_killed_says_so_and_begins_with_another(environ, sweep):
+    reader = WandbSweeps(environ)
+    reader.trials(sweep)
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"port-{os.getpid()}.txt" in path.read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+    with pytest.raises(TrackingError, match=f"The sweep {sweep} cannot be read from http://127.0.0.1:"):
+        reader.trials(sweep)
+
+    assert len(reader.trials(sweep).rows) == 6
 
 
 def test_the_folder_of_a_run_of_this_machine_is_known(environ, sweep, tmp_path):
