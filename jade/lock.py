@@ -215,7 +215,8 @@ def _write(descriptor: int, owner: dict[str, Any]) -> None:
 def _refused(folder: Path, owner: dict[str, Any], what: str = "run") -> CheckpointError:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner.get("since", 0)))
     whose = f"process {owner.get('pid')} on {owner.get('host')}"
+    other = "make another one with --new" if what == "sweep" else "use another id"
     return CheckpointError(
         f"The {what} in {folder} belongs to {whose}, since {since}.",
-        hint="Two processes would spoil each other's files. Stop that one first, or use another id.",
+        hint=f"Two processes would spoil each other's files. Stop that one first, or {other}.",
     )

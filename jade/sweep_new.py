@@ -172,7 +172,8 @@ def _written(wanted: Wanted, specs: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [
         _comment(
             f"A sweep of {', '.join(specs)}."
-            "\n  wandb sweep --project PROJECT FILE   prints the sweep's id"
+            "\n  python -m jade sweep run FILE        runs it on this machine"
+            "\n  wandb sweep --project PROJECT FILE   prints an id, for several machines"
             "\n  wandb agent ENTITY/PROJECT/ID        makes one run after the other",
         ),
         _yaml({"program": PROGRAM}),

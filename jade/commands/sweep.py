@@ -63,9 +63,7 @@ def new(arguments: Sequence[str]) -> int:
         sys.stdout.write(text)
         return 0
     sweep_new.write(text, wanted.output)
-    # wandb sweep reads no .env, and without a project takes one of its own.
-    project = os.environ.get("WANDB_PROJECT") or "your-project"
-    start = f"wandb sweep --project {project} {wanted.output}"
+    start = f"python -m jade sweep run {wanted.output}"
     sys.stdout.write(f"{wanted.output}: {checked.text}\nStart it: {start}\n")
     return 0
 

@@ -13,6 +13,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 HISTORY = "wandb-history.jsonl"
@@ -22,7 +23,7 @@ LONGEST_KEY = 512
 _MOST_SAMPLED = MOST_POINTS - 1  # beside the last point
 _UNNAMED = re.compile(r"[\x00-\x1f\ud800-\udfff]")  # what SQLite's JSON and UTF-8 do not take
 
-Row = tuple[int, Mapping[str, Any]]  # the number of its line, and what it says
+Numbers = tuple[float, Mapping[str, float]]  # of one row: where it is, and what it has for curves
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,14 @@ def keys(db: sqlite3.Connection, runs: Sequence[int]) -> list[str]:
     return sorted(found)
 
 
-def extend(db: sqlite3.Connection, run: int, rows: Iterable[Row]) -> None:
-    """Add rows to the curves of a run, after those that it has."""
+def numbers(line: int, row: Mapping[str, Any]) -> Numbers:
+    """Return what a row has for curves, given the number of its line."""
+    found = ((key, _finite(value)) for key, value in _flat(row).items() if _is_shown(key))
+    return _x(line, row), dict(islice(((key, y) for key, y in found if y is not None), MOST_KEYS))
+
+
+def extend(db: sqlite3.Connection, run: int, rows: Iterable[Numbers]) -> None:
+    """Add the numbers of rows to the curves of a run, after those that it has."""
     points = _points(rows)
     if not points:
         return
@@ -127,10 +134,10 @@ def _from_lines(db: sqlite3.Connection, run: int) -> dict[str, _Growing]:
     return _grown({}, _points(_rows(db, run)), MOST_KEYS)
 
 
-def _rows(db: sqlite3.Connection, run: int) -> Iterator[Row]:
+def _rows(db: sqlite3.Connection, run: int) -> Iterator[Numbers]:
     query = "SELECT number, text FROM lines WHERE run = ? AND file = ? ORDER BY number"
     for number, text in db.execute(query, (run, HISTORY)):
-        yield number, json.loads(text)
+        yield numbers(number, json.loads(text))
 
 
 class _Growing:
@@ -189,14 +196,11 @@ def _grown(
     return grown
 
 
-def _points(rows: Iterable[Row]) -> dict[str, list[tuple[float, float]]]:
+def _points(rows: Iterable[Numbers]) -> dict[str, list[tuple[float, float]]]:
     points: dict[str, list[tuple[float, float]]] = {}
-    for number, row in rows:
-        x = _x(number, row)
-        for key, value in _flat(row).items():
-            y = _finite(value)
-            if y is not None and _is_shown(key):
-                points.setdefault(key, []).append((x, y))
+    for x, values in rows:
+        for key, y in values.items():
+            points.setdefault(key, []).append((x, y))
     return points
 
 

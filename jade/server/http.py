@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from jade.server import files, graphql, runs
+from jade.server import files, graphql, runs, streams
 from jade.server.artifact_mutations import ArtifactMutation
 from jade.server.blobs import UnsafeNameError, Upload
 from jade.server.bodies import Bodies, Limits, RejectedError, parsed
@@ -139,13 +139,13 @@ class _Doors:
         return JSONResponse({"stopped": True} if is_to_stop else {})
 
     def _stream(self, entity: str, project: str, name: str, body: bytearray) -> bool:
-        given = parsed(body)
+        post = streams.read(parsed(body))
         with self._parts.store.write() as db:
             row = runs.find(db, entity, project, name)
             if row is None:
                 raise RejectedError(404, f"There is no run {name} in {entity}/{project}.")
             self._parts.heard.note("run", row["id"])
-            return runs.stream(db, row, given, self._parts.now())
+            return streams.take(db, row, post, self._parts.now())
 
     async def put(self, request: Request) -> Response:
         right = self._parts.tokens.read(request.path_params["token"])

@@ -1,4 +1,4 @@
-"""Runs: begun, continued, followed line by line, ended. Every function works inside a transaction of `store`.
+"""Runs: begun, continued, changed, found. Every function works inside a transaction of `store`.
 
 States are W&B's: pending, running, finished, failed, crashed (nothing was heard of it), killed (it was asked
 to stop), preempting and preempted.
@@ -13,7 +13,6 @@ import secrets
 import sqlite3
 import string
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from typing import Any
 
 from jade.server import curves
@@ -35,8 +34,6 @@ SILENT_SECONDS = 300.0
 _ALPHABET = string.ascii_lowercase + string.digits
 _NAME = re.compile(r"[^/\\\x00-\x1f\ud800-\udfff]{1,128}")
 _LARGEST = 10**300  # no float reaches much further
-_EXIT_CODES = range(-(2**31), 2**31)  # an Int of GraphQL
-_EMPTY: Mapping[str, Any] = {"offset": 0, "content": []}
 _OWN = {  # field of the mutation: column
     "displayName": "display_name",
     "notes": "notes",
@@ -162,7 +159,7 @@ def _change(db: sqlite3.Connection, row: sqlite3.Row, given: Mapping[str, Any], 
     }
     for column in ("config", "summary"):
         if column in changes:
-            _object(changes[column], f"The {column} of a run")
+            json_object(changes[column], f"The {column} of a run")
     if given.get("tags") is not None:
         changes["tags"] = json.dumps(_tags(given["tags"]))
     if given.get("state"):
@@ -194,7 +191,8 @@ def _state(given: object) -> str:
     return state
 
 
-def _object(text: str, what: str) -> dict[str, Any]:
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Return the JSON object that a client has sent as text, of a bounded number of levels."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -214,107 +212,6 @@ def _is_deep(value: object) -> bool:
         ]
         level = [item for items in inner for item in items]
     return bool(level)
-
-
-def stream(db: sqlite3.Connection, row: sqlite3.Row, body: Mapping[str, Any], now: float) -> bool:
-    """Take what a client streams of a run; return whether the run is to stop.
-
-    Lines have numbers, so that a request that comes twice changes nothing.
-    """
-    run = row["id"]
-    files = body.get("files") or {}
-    if not isinstance(files, Mapping):
-        raise RefusedError("The files of a stream are an object.")
-    for file, block in files.items():
-        _take(db, run, checked_name(file), block)
-    state = row["state"]
-    if body.get("complete") is not None and body.get("complete") is not False:
-        _complete(db, row, body.get("exitcode"), bool(body.get("preempting")), now)
-        return False
-    preempting = bool(body.get("preempting") or row["is_preempting"])
-    if row["exit_code"] is None:  # what comes after the end of a run does not begin it again
-        state = "preempting" if preempting else "running"
-    db.execute(
-        "UPDATE runs SET state = ?, is_preempting = ?, heartbeat_at = ? WHERE id = ?",
-        (state, int(preempting), now, run),
-    )
-    return row["stop_asked_at"] is not None
-
-
-def _take(db: sqlite3.Connection, run: int, file: str, block: object) -> None:
-    offset, lines = _block(file, block)
-    if file == SUMMARY:
-        if lines:
-            _object(lines[-1], file)
-            db.execute("UPDATE runs SET summary = ? WHERE id = ?", (lines[-1], run))
-        return
-    numbered = list(enumerate(lines, offset))
-    steps: Iterable[float | None] = repeat(None)
-    if file == HISTORY:
-        rows = [_object(line, f"A row of {HISTORY}") for line in lines]
-        steps = map(_step, rows)
-        _draw(db, run, numbered, rows)
-    db.executemany(
-        "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?)",
-        ((run, file, number, step, line) for (number, line), step in zip(numbered, steps, strict=False)),
-    )
-
-
-def _draw(
-    db: sqlite3.Connection, run: int, numbered: Sequence[tuple[int, str]], rows: Sequence[dict[str, Any]]
-) -> None:
-    """Add rows to the run's curves, before their lines are stored; a post may repeat lines."""
-    if curves.is_rewritten(db, run):
-        return
-    first_new = next_line(db, run, HISTORY)
-    repeated = [line for line in numbered if line[0] < first_new]
-    if repeated and repeated != _stored(db, run, repeated[0][0], repeated[-1][0]):
-        curves.note_rewritten(db, run)
-        return
-    new = [(number, row) for (number, _), row in zip(numbered, rows, strict=True) if number >= first_new]
-    curves.extend(db, run, new)
-
-
-def _stored(db: sqlite3.Connection, run: int, first: int, last: int) -> list[tuple[int, str]]:
-    query = (
-        "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number BETWEEN ? AND ? ORDER BY number"
-    )
-    return [tuple(row) for row in db.execute(query, (run, HISTORY, first, last))]
-
-
-def _block(file: str, block: object) -> tuple[int, list[str]]:
-    """Return the number of the first line that is streamed of a file, and the lines."""
-    if not isinstance(block, Mapping):
-        raise RefusedError(f"What is streamed of {file} is no object.")
-    offset, lines = (default if block.get(key) is None else block[key] for key, default in _EMPTY.items())
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-        raise RefusedError(f"What is streamed of {file} is no list of lines.")
-    if type(offset) is not int or not 0 <= offset <= MOST_LINES - len(lines):
-        raise RefusedError(f"{str(offset)[:100]!r} is no number of a line of {file}.")
-    return offset, lines
-
-
-def _step(row: Mapping[str, Any]) -> float | None:
-    """Return the step of a row, if it has one that rows can be asked for by."""
-    step = row.get("_step")
-    if isinstance(step, bool) or not isinstance(step, int | float) or not abs(step) < MOST_STEPS:
-        return None
-    return float(step)
-
-
-def _complete(db: sqlite3.Connection, row: sqlite3.Row, code: object, preempting: bool, now: float) -> None:
-    exit_code = code if isinstance(code, int) and code in _EXIT_CODES else 1
-    state = "failed"
-    if exit_code == 0:
-        state = "finished"
-    elif row["is_preempting"] or preempting:
-        state = "preempted"
-    elif row["stop_asked_at"] is not None:
-        state = "killed"
-    db.execute(
-        "UPDATE runs SET state = ?, exit_code = ?, heartbeat_at = ? WHERE id = ?",
-        (state, exit_code, now, row["id"]),
-    )
 
 
 def ask_to_stop(db: sqlite3.Connection, run: int, now: float) -> None:

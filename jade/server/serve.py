@@ -174,7 +174,7 @@ def _out_of_range(settings: Settings) -> list[ConfigError]:
 
 
 def bound_to(settings: Settings) -> socket.socket:
-    """Return a socket at the server's address.
+    """Return a socket that listens at the server's address.
 
     Raises:
         ConfigError: if the address cannot be used.
@@ -185,6 +185,8 @@ def bound_to(settings: Settings) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((settings.host, settings.port))
+        # Only who listens has the port: until then another that starts at the same moment may bind it, too.
+        bound.listen()
     except (OSError, OverflowError, UnicodeError) as error:
         bound.close()
         where, hint = "--host", None

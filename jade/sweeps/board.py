@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from jade import trials as found
 from jade.sweeps import voice
 from jade.sweeps.names import shortened
 from jade.trials import Trial, Trials
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 OVER = ("finished", "failed", "crashed", "killed")
 _COLORS = {"running": "cyan", "finished": "green", "failed": "red", "crashed": "red", "killed": "yellow"}
@@ -109,9 +112,12 @@ class _Table:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for name in ("trial", "state"):
             table.add_column(name, no_wrap=True)
+        # Where there is little room, long names take more than one line; each trial has one.
         for key in trials.parameters:
-            table.add_column(short[key], justify="right", no_wrap=True)
-        for name in ("epochs", trials.metric or "", f"best {trials.metric}" if trials.metric else "", "time"):
+            table.add_column(short[key], justify="right", overflow="fold")
+        table.add_column("epochs", justify="right", no_wrap=True)
+        table.add_column(trials.metric or "", justify="right", overflow="fold")
+        for name in ("best" if trials.metric else "", "time"):
             table.add_column(name, justify="right", no_wrap=True)
         rows = found.in_order(trials.rows)
         best = found.best_of(trials)
@@ -122,7 +128,7 @@ class _Table:
             table.add_row(
                 Text(f"{trial.name}{' *' if is_best else ''}"),
                 Text(trial.state, style=_COLORS.get(trial.state, "")),
-                *(Text(number_text(trial.params.get(key))) for key in trials.parameters),
+                *(_cell(number_text(trial.params.get(key))) for key in trials.parameters),
                 number_text(trial.epochs),
                 number_text(trial.last),
                 number_text(trial.best),
@@ -143,6 +149,12 @@ class _Table:
         """Leave the table where it is."""
         with voice.heard_or_not(self._out):
             self._live.stop()
+
+
+def _cell(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def chosen(rows: Sequence[Trial], best: Trial | None, room: int) -> list[Trial]:

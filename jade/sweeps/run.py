@@ -163,6 +163,7 @@ class _Work:
         self._failures = Failures()
         self._why = ""
         self._is_silent = self._is_server_lost = False
+        self._failure = ""  # of a trial, where the sweep came to its end all the same
         self._followed = 0  # how many requests to stop
         self._next_look = -math.inf
 
@@ -212,6 +213,8 @@ class _Work:
             except TrackingError as error:  # the same command does it when it begins
                 shown.say(f"warning: {error}")
         self._look(shown)
+        if not self._why and not wish.times:
+            self._failure = self._of_one_failure(agents)
 
     def _tend_server(self, agents: Agents, shown: Board) -> None:
         """Have the embedded server run again if it was killed: agents and trials wait for it."""
@@ -269,12 +272,23 @@ class _Work:
             self._control.give_back(self._path, run, is_known)
         self._trials = self._read()
 
-    def _of_failures(self, agents: Agents) -> str:
-        newest = self._failures.newest
-        said = agents.error_of(newest) or f"It printed nothing; the agents' logs are in {self._folder}."
+    def _error(self, agents: Agents) -> str:
+        said = agents.error_of(self._failures.newest)
+        said = said or f"It printed nothing; the agents' logs are in {self._folder}."
+        return f"{self._failures.newest}:\n\n{textwrap.indent(said, '  | ')}\n\n"
+
+    def _of_one_failure(self, agents: Agents) -> str:
+        if not self._failures.newest:
+            return ""
         return (
-            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, {newest}:\n\n"
-            f"{textwrap.indent(said, '  | ')}\n\n"
+            f"Trials have failed. The last, {self._error(agents)}"
+            "When it is mended, the same command with --retry 1 tries the failed trials again."
+        )
+
+    def _of_failures(self, agents: Agents) -> str:
+        return (
+            f"The sweep was stopped: {FAILURES_IN_A_ROW} trials in a row have failed. The last, "
+            f"{self._error(agents)}"
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )
 
@@ -283,9 +297,8 @@ class _Work:
         embedded = self._server.embedded
         pages = "python -m jade server" if embedded is not None and embedded.is_own else self._page
         environ = dict(self._server.environ)
-        return ending.told(
-            self._trials, self._sweep, self._folder, ending.Words(self._why, pages, root, environ)
-        )
+        words = ending.Words(self._why or self._failure, pages, root, environ)
+        return ending.told(self._trials, self._sweep, self._folder, words)
 
 
 def _of_agents(agents: Agents) -> str:

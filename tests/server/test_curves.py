@@ -7,10 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from jade.server import curves, runs
+from jade.server import curves, runs, streams
 from jade.server.curves import HISTORY, LONGEST_KEY, MOST_KEYS, MOST_POINTS
 from jade.server.filters import inside
 from jade.server.store import Store
+from tests.server.doors import opened
 
 
 class Drawn:
@@ -29,8 +30,11 @@ class Drawn:
         with self.store.write() as db:
             run = run or self.run
             offset = runs.next_line(db, run, HISTORY) if offset is None else offset
-            runs.stream(
-                db, runs.by_id(db, run), {"files": {HISTORY: {"offset": offset, "content": lines}}}, 0.0
+            streams.take(
+                db,
+                runs.by_id(db, run),
+                streams.read({"files": {HISTORY: {"offset": offset, "content": lines}}}),
+                0.0,
             )
 
     def curve(self, key="loss"):
@@ -216,3 +220,17 @@ def test_a_post_that_comes_twice_leaves_the_curves_as_they_are(drawn):
 
     assert drawn.curve() == before
     assert not curves.is_rewritten(drawn.db, drawn.run)
+
+
+def test_curves_of_rewritten_rows_are_made_when_the_server_starts_again(tmp_path):
+    with opened(tmp_path) as doors:
+        doors.begin("r")
+        for loss in (1, 2):
+            line = json.dumps({"loss": loss})
+            doors.stream("r", {"files": {HISTORY: {"offset": 0, "content": [line]}}})
+        assert curves.is_rewritten(doors.parts.store.read(), 1)
+
+    with opened(tmp_path) as doors:
+        db = doors.parts.store.read()
+        assert not curves.is_rewritten(db, 1)
+        assert curves.of_runs(db, [1], "loss")[1].y == [2.0]

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from jade.server import history, runs
+from jade.server import history, runs, streams
 from jade.server.runs import HISTORY, RefusedError
 from jade.server.store import Store
 
@@ -25,7 +25,7 @@ class Logged:
         with self._store.write() as db:
             offset = runs.next_line(db, self.run, HISTORY)
             body = {"files": {HISTORY: {"offset": offset, "content": lines}}}
-            runs.stream(db, runs.by_id(db, self.run), body, 0.0)
+            streams.take(db, runs.by_id(db, self.run), streams.read(body), 0.0)
 
     def between(self, low=None, high=None, samples=None):
         return [json.loads(line)["_step"] for line in history.between(self.db, self.run, low, high, samples)]

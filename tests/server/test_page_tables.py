@@ -204,6 +204,12 @@ def test_numbers_of_like_size_have_as_many_decimals():
     assert words.alike([]) == {}
 
 
+def test_a_long_cell_is_cut():
+    shown = table("", {"a": {"name": "x" * 1000}})
+
+    assert shown.text(shown.rows[0], Column("name", "Name")) == "x" * 200 + "…"
+
+
 def test_dotted_names_are_shortened_as_far_as_they_stay_apart():
     names = ["model.params.lr", "data.params.size", "eval.params.size", "epochs"]
 

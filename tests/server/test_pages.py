@@ -18,6 +18,7 @@ HOSTILE = "\"><script>alert(1)</script>'&<img src=x>"
 BROWSER = {"Authorization": "", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 GRID = {
     "method": "grid",
+    "name": "six points",
     "metric": {"name": "acc", "goal": "maximize"},
     "parameters": {
         "model.lr": {"values": [0.1, 0.01, 0.001]},
@@ -138,7 +139,7 @@ def test_a_project_shows_its_sweeps_and_runs(get, filler, grid):
     assert sweeps[1][1:6] == ["running", "grid", "maximize acc", "0.9", "5 finished, 1 failed"]
     assert runs[0] == ["Run", "State", "Sweep", "Created", "Time", "Epochs", "acc", "loss"]
     assert [row[0] for row in runs[1:]] == ["alone", *(f"trial-{number}" for number in range(6, 0, -1))]
-    assert runs[3][1:3] == ["finished", grid.rpartition("/")[2]]
+    assert runs[3][1:3] == ["finished", "six points"]
     assert runs[3][4:] == ["2 s", "2", "0.4600", "1"]
 
 

@@ -9,7 +9,7 @@ from tests.conftest import REPOSITORY
 RANKS = {
     0: ["announced", "blobs", "bodies", "connections", "curves", "ids", "log", "pages", "space", "tokens"],
     1: ["bayes", "hyperband", "runs", "schema"],
-    2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal", "store"],
+    2: ["arguments", "artifacts", "history", "manifests", "patterns", "refusal", "store", "streams"],
     3: ["backup", "drafts", "filters", "graphql", "search"],
     4: ["sweeps"],
     5: ["dispatcher"],

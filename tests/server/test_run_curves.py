@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from jade.server import runs
+from jade.server import runs, streams
 from jade.server.store import Store
 from jade.server.web import run_curves
 
@@ -30,7 +30,7 @@ def run_of(store, rows, name="r"):
             json.dumps({"_step": number, "_runtime": number / 2, **row}) for number, row in enumerate(rows)
         ]
         body = {"files": {HISTORY: {"offset": 0, "content": lines}}}
-        runs.stream(db, runs.by_id(db, run), body, 0.0)
+        streams.take(db, runs.by_id(db, run), streams.read(body), 0.0)
     return run
 
 

@@ -152,7 +152,8 @@ def test_whatever_a_run_says_is_text_and_never_markup(doors):
         doors, run, [{HOSTILE: 1.0, f"{HOSTILE}/image": image, "text": HOSTILE}],
         [HOSTILE, f"\x1b[31m{HOSTILE}", json.dumps({"content": HOSTILE})],
     )  # fmt: skip
-    upload(doors, run, f"{HOSTILE.replace('/', '_')}.png", PNG)
+    for name in (f"{HOSTILE.replace('/', '_')}.png", "media/images/a.png"):
+        upload(doors, run, name, PNG)
 
     shown = page(doors, run, f"?q={quote(HOSTILE)}&files={quote(HOSTILE)}&add={quote(HOSTILE)}")
 
@@ -373,7 +374,7 @@ def test_an_axis_that_is_none_is_refused(doors, run):
     assert (reply.status, reply.text) == (400, "Curves are drawn over iterations, epochs, time, not 'moons'.")
 
 
-def test_images_are_shown_by_key_and_step(doors, run):
+def test_images_are_shown_by_key_and_step_once_they_are_uploaded(doors, run):
     one = {"_type": "image-file", "path": "media/images/one.png"}
     two = {
         "_type": "images/separated",
@@ -386,11 +387,16 @@ def test_images_are_shown_by_key_and_step(doors, run):
         [{"iterations": 0, "x": one}, {"iterations": 5, "x": two}, {"iterations": 9, "deep": {"y": one}}],
     )
 
+    before = json.loads(get(doors, f"/e/p/runs/{run}/images.json").body)
+    for name in ("one", "a", "b"):
+        upload(doors, run, f"media/images/{name}.png", PNG)
+
     steps = {
         shown["key"]: shown["steps"] for shown in json.loads(get(doors, f"/e/p/runs/{run}/images.json").body)
     }
     last, earlier = page(doors, run), page(doors, run, "?at=4")
 
+    assert before == []
     assert [(step["at"], len(step["images"])) for step in steps["x"]] == [(0, 1), (5, 2)]
     assert steps["x"][1]["images"][1] == {"src": f"/e/p/runs/{run}/image/media/images/b.png", "caption": "B"}
     assert [step["at"] for step in steps["deep.y"]] == [9]

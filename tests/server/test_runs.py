@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from jade.server import runs
+from jade.server import runs, streams
 from jade.server.blobs import UnsafeNameError
 from jade.server.runs import CONSOLE, EVENTS, HISTORY, SUMMARY, RefusedError
 from jade.server.store import Store
@@ -27,7 +27,7 @@ class Rows:
 
     def stream(self, run, **body):
         with self.store.write() as db:
-            return runs.stream(db, runs.by_id(db, run), body, self.now)
+            return streams.take(db, runs.by_id(db, run), streams.read(body), self.now)
 
     def row(self, run):
         return dict(runs.by_id(self.store.read(), run))
@@ -279,6 +279,7 @@ def test_any_text_is_kept_as_it_is(rows, text):
         ({HISTORY: block("{}{}")}, "A row of wandb-history.jsonl is a JSON object, not '{}{}'."),
         ({HISTORY: block("[" * 100_000)}, f"A row of wandb-history.jsonl is a JSON object, not {'[' * 100!r}."),
         ({HISTORY: block(deep(102))}, "A row of wandb-history.jsonl has more than 100 levels."),
+        ({CONSOLE: block(*["x"] * 500_001)}, "A post may have 500000 lines of output.log."),
         ({SUMMARY: block("[]")}, "wandb-summary.json is a JSON object, not '[]'."),
         ({SUMMARY: block(deep(102))}, "wandb-summary.json has more than 100 levels."),
     ],

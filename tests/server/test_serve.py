@@ -379,6 +379,16 @@ def test_an_address_that_cannot_be_used_is_refused(tmp_path, host, port, where):
     assert f"\n  at: {where}" in str(caught.value)
 
 
+def test_of_two_servers_that_start_at_the_same_moment_one_has_the_port(tmp_path):
+    with closing(bound_to(Settings(data=tmp_path, port=0))) as first:
+        port = first.getsockname()[1]
+
+        with pytest.raises(ConfigError) as caught:
+            bound_to(Settings(data=tmp_path, port=port))
+
+    assert str(caught.value).startswith(f"127.0.0.1:{port} cannot be used: Address already in use.")
+
+
 def test_a_connection_sends_small_answers_at_once(tmp_path):
     """asyncio does so where the listening socket is one of TCP by name; each answer would wait for 40 ms else."""
     with closing(bound_to(Settings(data=tmp_path, port=0))) as bound:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from jade.server import runs, search, sweeps
+from jade.server import runs, search, streams, sweeps
 from jade.server.dispatcher import MOST_TRIES, STOP_SECONDS, Dispatcher, Heard, Patience
 from jade.server.runs import RefusedError
 from jade.server.store import Store
@@ -61,7 +61,7 @@ class World:
     def post(self, name, **body):
         with self.store.write() as db:
             row = runs.find(db, "local", "p", name)
-            stop = runs.stream(db, row, body, self.time)
+            stop = streams.take(db, row, streams.read(body), self.time)
         self.heard.note("run", row["id"])
         return stop
 

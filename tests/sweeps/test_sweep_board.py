@@ -1,11 +1,21 @@
 """The lines and numbers that are seen of a sweep while it runs."""
 
 import io
+import re
 
 import pytest
 
 from jade.sweeps.board import Lines, board, chosen, duration, number_text, standing
 from jade.trials import Trial, Trials
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what is written."""
+
+    COLUMNS = 60
+
+    def isatty(self):
+        return True
 
 
 def trials(*rows, **more):
@@ -87,3 +97,19 @@ def test_values_are_written_with_the_digits_that_count(value, text):
 )
 def test_times_are_written_in_their_own_unit(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_narrow_terminal_shows_whole_numbers_and_states(monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(Terminal.COLUMNS))
+    monkeypatch.setenv("TERM", "xterm")
+    there = Terminal()
+    shown = board(trials(), there)
+    rows = trials(trial(1), trial(2, "running", None), metric="TestLoss/reconstruction")
+
+    shown.show(rows)
+    shown.close()
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", there.getvalue()).splitlines()
+    assert any(re.match(r"trial-1 \* +finished +0\.1 +1 +3 +1 +1 +65 s", line) for line in lines)
+    assert any(line.startswith("trial-2    running") for line in lines)
+    assert all(len(line) <= Terminal.COLUMNS for line in lines)

@@ -60,12 +60,12 @@ class Project:
         self.runs = folder / "experiments"
         self._started = []
 
-    def sweep(self, *values, epochs=2):
-        path = self.folder / "sweep.yml"
+    def sweep(self, *values, epochs=2, file="sweep.yml"):
+        path = self.folder / file
         path.write_text(SWEEP % {"lr": ", ".join(map(str, values)), "epochs": epochs})
 
-    def start(self, *arguments, **more):
-        command = [sys.executable, "-m", "jade", "sweep", "run", "sweep.yml", *arguments]
+    def start(self, *arguments, file="sweep.yml", **more):
+        command = [sys.executable, "-m", "jade", "sweep", "run", file, *arguments]
         process = subprocess.Popen(
             command, cwd=self.folder, env=self.environ, text=True, start_new_session=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **more},
@@ -316,6 +316,23 @@ def test_a_server_that_is_killed_is_started_again_and_nothing_is_lost(project):
     assert len(project.trials()) == 2
 
 
+def test_a_sweep_that_ends_with_failed_trials_shows_an_error_and_how_to_try_again(project):
+    project.sweep(0.1, epochs=1)
+    (project.folder / "break").touch()
+
+    _, text = project.run("--retry", "0")
+
+    assert re.search(r"^Trials have failed\. The last, \w+:$", text, re.M)
+    assert "  | RuntimeError: the metric is broken here" in text
+    assert "the same command with --retry 1 tries the failed trials again." in text
+    (project.folder / "break").unlink()
+
+    _, text = project.run("--retry", "1")
+
+    assert "1 of 1 finished" in text
+    assert "have failed" not in text
+
+
 def test_five_failures_in_a_row_stop_the_sweep_and_say_why(project):
     project.sweep(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, epochs=1)
     (project.folder / "break").touch()
@@ -368,6 +385,7 @@ def test_a_second_command_on_the_same_sweep_is_refused(project):
 
     assert code == 2
     assert re.search(rf"The sweep in \S+ belongs to process {process.pid} on ", text)
+    assert "Stop that one first, or make another one with --new." in text
 
 
 def test_a_server_that_runs_already_over_the_same_folder_is_used(project):
@@ -384,6 +402,21 @@ def test_a_server_that_runs_already_over_the_same_folder_is_used(project):
     server.communicate()
     assert code == 0, text
     assert f"{address}/local/jade/sweeps/" in text
+
+
+def test_two_sweeps_that_start_at_once_share_a_server_until_the_last_has_ended(project):
+    project.sweep(0.1, epochs=1)
+    project.sweep(0.2, 0.3, 0.4, epochs=1, file="longer.yml")
+
+    started = [project.start(), project.start(file="longer.yml")]
+    texts = [process.communicate(timeout=300)[0] for process in started]
+
+    assert [process.returncode for process in started] == [0, 0], texts
+    assert [re.search(r"^\d of \d finished;", text, re.M)[0] for text in texts] == [
+        "1 of 1 finished;",
+        "3 of 3 finished;",
+    ]
+    assert project.processes() == []
 
 
 def test_a_server_that_the_environment_names_is_used(project, tmp_path):
@@ -440,7 +473,7 @@ def test_on_a_terminal_a_table_shows_the_trials(project):
 
     assert process.wait(60) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    assert re.search(r"trial +state +lr +epochs +TestAccuracy +best TestAccuracy +time", plain)
+    assert re.search(r"trial +state +lr +epochs +TestAccuracy +best +time", plain)
     assert re.search(r"trial-\d \* +finished", plain)
     assert "2 of 2 finished; best TestAccuracy" in plain
 

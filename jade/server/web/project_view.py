@@ -20,7 +20,7 @@ _MOST_METRICS = 4
 _HIDDEN = ("epochs", "iterations")
 _RUNS = """
 SELECT runs.name, runs.display_name, runs.state, runs.config, runs.summary, runs.tags, runs.created_at,
-    runs.heartbeat_at, sweeps.name AS sweep_name
+    runs.heartbeat_at, COALESCE(sweeps.display_name, sweeps.name) AS sweep_name
 FROM runs LEFT JOIN sweeps ON sweeps.id = runs.sweep WHERE runs.project = ? ORDER BY runs.id DESC
 """
 _SWEEPS = "SELECT * FROM sweeps WHERE project = ? ORDER BY id DESC"

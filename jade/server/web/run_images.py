@@ -47,7 +47,11 @@ class Shown:
 
 
 def of_run(db: sqlite3.Connection, run: int) -> list[Shown]:
-    """Return the images of a run, by key; they are read from its rows."""
+    """Return the images of a run, by key; they are read from its rows.
+
+    A row may arrive before the files that it names: these are left out until they are there.
+    """
+    there = {name for (name,) in db.execute("SELECT name FROM files WHERE run = ?", (run,))}
     found: dict[str, Shown] = {}
     rows = db.execute(
         "SELECT text FROM lines WHERE run = ? AND file = ?"
@@ -61,7 +65,7 @@ def of_run(db: sqlite3.Connection, run: int) -> list[Shown]:
             0.0,
         )
         for key, value in _media(row, "", 0):
-            images = _images(value)
+            images = [image for image in _images(value) if image.name in there]
             if images:
                 found.setdefault(key, Shown(key)).steps.append(Step(at, images))
     for shown in found.values():

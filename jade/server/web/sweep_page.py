@@ -33,6 +33,7 @@ def show(context: Context, request: Request) -> Response:
         "sweep.html",
         view=view,
         agents=_agents(context, view),
+        base_url=context.base_url,
         command=shlex.quote("/".join(view.sweep[name] for name in ("entity", "project_name", "name"))),
         example=_example(view),
     )

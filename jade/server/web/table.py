@@ -13,6 +13,7 @@ from jade.server.web import filter_text, words
 from jade.server.web.wanted import Wanted
 
 PAGE = 100
+_LONGEST = 200  # characters of a cell
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,10 @@ class Table:
         cell = row.cells.get(column.key)
         number = words.as_float(cell)
         known = self.texts.get(column.key, {})
-        return known[number] if number is not None and number in known else words.value(cell)
+        if number is not None and number in known:
+            return known[number]
+        text = words.value(cell)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def ordered(rows: Sequence[Row], key: str, is_down: bool) -> list[Row]:

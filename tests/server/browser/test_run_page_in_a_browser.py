@@ -434,3 +434,44 @@ def test_the_page_is_complete_without_scripts(tab_of, sweep):
     ]
     assert tab.get_by_label("Smoothing").count() == 0 or not tab.get_by_label("Smoothing").is_visible()
     shot(tab, "run-without-scripts")
+
+
+def computed(page, expression):
+    """Give what an expression over the module of points is."""
+    return page.evaluate(f"import('/static/points.js').then((points) => {expression})")
+
+
+def test_smoothing_is_debiased_as_tensorboard_does_it(page):
+    values = [1.0, 3.0, 2.0, 8.0]
+    wanted, mean = [], 0.0
+    for number, value in enumerate(values, 1):
+        mean = 0.6 * mean + 0.4 * value
+        wanted.append(mean / (1 - 0.6**number))
+
+    assert computed(page, f"points.smoothed({values}, 0.6)") == pytest.approx(wanted)
+    assert computed(page, f"points.smoothed({values}, 0)") == values
+
+
+def test_a_line_is_cut_at_the_edges_of_a_range(page):
+    cut = computed(page, "points.visible([0, 10, 20, 30], [0, 1, 2, 3], [5, 25], false)")
+    between = computed(page, "points.visible([0, 10], [0, 1], [4, 6], false)")
+    logarithmic = computed(page, "points.visible([0, 10, 20], [1, 0, 100], [5, 15], true)")
+
+    assert cut == {"points": [[5, 0.5], [10, 1], [20, 2], [25, 2.5]], "inside": [[10, 1], [20, 2]], "left": 0}
+    assert between == {"points": [[4, 0.4], [6, 0.6]], "inside": [], "left": 0}
+    assert logarithmic["points"] == [[5, pytest.approx(10**0.5)], [15, pytest.approx(10**1.5)]]
+    assert (logarithmic["inside"], logarithmic["left"]) == ([], 1)
+
+
+def test_points_that_were_read_in_full_take_the_place_of_the_others(page):
+    found = computed(page, "points.refined({x: [0, 10, 20], y: [0, 1, 2]}, {x: [9, 10, 11], y: [5, 6, 7]})")
+
+    assert found == {"x": [0, 9, 10, 11, 20], "y": [0, 5, 6, 7, 2]}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [("0.1 + 0.2", "0.3"), ("12345.678", "12350"), ("1e-7", "1e-7"), ("1.234e9", "1.23e9"), ("0", "0"), ("-3", "-3"), ("NaN", "NaN")],
+)  # fmt: skip
+def test_numbers_are_short(page, number, text):
+    assert computed(page, f"points.shown({number})") == text

@@ -41,7 +41,7 @@ def address_of(filler, name=None):
 
 def drawn(page):
     """Wait until the charts are there."""
-    page.wait_for_selector("#charts:not([hidden]) #curves canvas")
+    page.wait_for_selector("#curves[aria-label] canvas")
     return page
 
 
@@ -307,3 +307,46 @@ def test_a_project_is_sorted_and_filtered_in_place(open_page, filled):
 
     page.get_by_role("region", name="Sweeps").get_by_role("link").click()
     drawn(page)
+
+
+def test_names_that_somebody_made_up_to_do_harm_are_shown_as_they_are(open_page, filler):
+    harm = "<img src=x onerror=\"document.title='taken'\"> & ' {a|b} __proto__"
+    filler.sweep(
+        {
+            "method": "grid",
+            "name": harm,
+            "metric": {"name": harm},
+            "parameters": {harm: {"values": [harm, "constructor"]}, "__proto__": {"values": [1.5, 2.5]}},
+        }  # fmt: skip
+    )
+    run, _ = filler.trial()
+    filler.log(run, [{harm: 1.0}, {harm: 0.5}])
+
+    page = drawn(open_page(address_of(filler)))
+    page.get_by_text("Ranges of parameters").click()
+    page.get_by_label("constructor").check()
+    found(page, "0 of 1 trial")
+    page.get_by_label("constructor").uncheck()
+    found(page, "1 trial")
+
+    assert page.get_by_role("heading", level=1).inner_text() == harm
+    assert page.locator("#curves-title").inner_text() == f"{harm} over time"
+    assert page.title() == f"{harm} – JADE"
+    assert page.locator("img").count() == 0
+
+
+def test_a_server_that_is_away_is_told_and_found_again(chromium, own_server):
+    running = own_server()
+    filler = Filler(running.port)
+    filler.begin("one")
+    filler.close()
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{running.url}/local/digits")
+
+    running.kill()
+    expect(page.locator("#news")).to_contain_text("The server does not answer.", timeout=20_000)
+    running.start()
+    expect(page.locator("#news")).to_be_empty(timeout=40_000)
+
+    context.close()

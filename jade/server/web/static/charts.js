@@ -17,7 +17,10 @@ export function chart(element, describe) {
     const option = describe();
     if (option) instance.setOption({ animation: false, ...option }, { notMerge: true });
   };
-  new ResizeObserver(() => instance.resize()).observe(element);
+  new ResizeObserver(() => {
+    const isOther = instance.getWidth() !== element.clientWidth || instance.getHeight() !== element.clientHeight;
+    if (isOther) instance.resize(); // draws anew, which takes long with many lines
+  }).observe(element);
   onThemeChange(draw);
   return { instance, draw };
 }
@@ -75,6 +78,6 @@ export function short(value) {
   if (typeof value !== "number") return String(value);
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   return String(Number(value.toPrecision(4)));
 }

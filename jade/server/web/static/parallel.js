@@ -8,6 +8,8 @@ const NARROWEST = 84;
 // Trials of one category stand beside each other, the best at one end, on so much of its room.
 const BAND = 0.16;
 const WIDE_BAND_FROM = 40;
+const RANGES_Z = 10000; // where ECharts draws them
+const MANY = 500; // too many to follow the pointer
 
 /**
  * @typedef {object} Axis
@@ -22,7 +24,8 @@ const WIDE_BAND_FROM = 40;
  * @param {HTMLElement} element
  * @param {() => object | null} state what is to be seen: trials, axes, colors, found, best
  * @param {(axis: Axis, ends: [number, number] | null) => void} brushed called for the range chosen on an axis
- * @returns {{instance: object, draw: () => void, show: (ranges: Map<string, [number, number]>) => void}}
+ * @returns {{instance: object, draw: () => void, show: (ranges: Map<string, [number, number]>) => void}} `show`
+ *   marks the ranges that are chosen already, after `draw` has unmarked all
  */
 export function parallel(element, state, brushed) {
   const made = chart(element, () => {
@@ -35,12 +38,14 @@ export function parallel(element, state, brushed) {
     const axis = now?.axes.find((one) => one.key === event.parallelAxisId);
     if (axis) brushed(axis, event.intervals?.length ? hull(event.intervals) : null);
   });
+  instance.on("rendered", () => paintRanges(instance));
   const show = (ranges) => {
-    for (const axis of state()?.axes ?? []) {
-      const ends = ranges.get(axis.key);
-      const intervals = ends ? [inside(ends, extent(state(), axis))] : [];
-      instance.dispatchAction({ type: "axisAreaSelect", parallelAxisId: axis.key, intervals }, { silent: true });
+    const now = state();
+    for (const [key, ends] of ranges) {
+      const intervals = [inside(ends, extent(now, now.axes.find((axis) => axis.key === key)))];
+      instance.dispatchAction({ type: "axisAreaSelect", parallelAxisId: key, intervals }, { silent: true });
     }
+    if (ranges.size) instance.setOption({}); // else the axis that was asked last does not show its range
   };
   return { ...made, show };
 }
@@ -61,6 +66,15 @@ export function touches(category, ends) {
  */
 export function around(categories) {
   return [Math.min(...categories) - BAND, Math.max(...categories) + BAND];
+}
+
+/** ECharts paints the ranges that a script has chosen in a color of its own, and has no option for it. */
+function paintRanges(instance) {
+  const paint = color("accent");
+  for (const shape of instance.getZr().storage.getDisplayList()) {
+    const isRange = shape.type === "rect" && shape.z === RANGES_Z && !shape.invisible;
+    if (isRange && shape.style.fill !== paint) shape.setStyle({ fill: paint, stroke: paint, opacity: 0.25 });
+  }
 }
 
 /** @param {[number, number][]} intervals */
@@ -106,6 +120,7 @@ function option(now) {
       parallelAxisDefault: {
         ...axisStyle(),
         z: 5,
+        realtime: trials.length <= MANY,
         nameGap: 18,
         nameTruncate: { maxWidth: WIDEST },
         areaSelectStyle: { width: 18, borderWidth: 1, borderColor: color("accent"), color: color("accent"), opacity: 0.25 },

@@ -5,13 +5,11 @@
 
 import { short } from "./charts.js";
 import { keepAsking, refresh } from "./live.js";
-import { around, extent, leastWidth, parallel, touches } from "./parallel.js";
+import { extent, leastWidth, parallel } from "./parallel.js";
+import { choose, ranges } from "./ranges.js";
 import { addressOf, followForm, followLinks } from "./table.js";
-import { color, scale } from "./theme.js";
+import { coloring } from "./trial_colors.js";
 import { trialCurves } from "./trial_curves.js";
-
-const MANY = 20;
-const FAILED = new Set(["failed", "crashed"]);
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("filter"));
 const charts = document.getElementById("charts");
@@ -20,63 +18,35 @@ const here = charts.dataset.here;
 /** What the server said last. */
 const known = { query: null, trials: null, version: "", curves: new Map(), scale: "linear", heard: 0 };
 
+charts.hidden = false; // a chart takes the size of its element when it is made
 const state = () => known.trials && { ...known.trials, ...look(), curves: known.curves, scale: known.scale };
 const lines = parallel(document.getElementById("parallel"), state, brushed);
 const curves = trialCurves(document.getElementById("curves"), state);
 
 /** Give how trials are colored, and which the filter finds. */
 function look() {
-  const { trials, goal, axes, metric } = known.trials;
-  const at = metric ? axes.length - 1 : -1;
   const found = document.getElementById("table").dataset.found;
   return {
-    colors: coloring(trials, at, goal, axes[at]?.scale),
+    colors: coloring(known.trials, charts.querySelector(".scale")),
     found: found ? new Set(JSON.parse(found)) : null,
-    along: "iterations",
+    along: "iterations, or steps",
     widest: Math.max(1, ...[...known.curves.values()].map(([x]) => x[x.length - 1])),
   };
 }
 
-/**
- * Give the color of each trial: by its place between the best and the worst of those that did not fail. Of many,
- * the worst tenth shares one color, so that one that diverged does not make all others look alike.
- */
-function coloring(trials, at, goal, kind) {
-  const place = (value) => (kind === "log" ? Math.log(value) : value);
-  const values = trials
-    .filter((trial) => isJudged(trial, at))
-    .map((trial) => trial.places[at])
-    .sort((one, other) => (goal === "maximize" ? other - one : one - other));
-  const clipped = values.length < MANY ? 0 : Math.ceil(values.length / 10);
-  const [best, worst] = [values[0], values[values.length - 1 - clipped]];
-  legend(best, worst, values.length, clipped);
-  const width = place(worst) - place(best);
-  const shade = scale();
-  const gray = color("failed");
-  return (trial) => {
-    if (!isJudged(trial, at)) return gray;
-    return shade(width ? (place(trial.places[at]) - place(best)) / width : 0);
-  };
-}
+let shown = "";
 
-/** Whether a trial has a place between the best and the worst. */
-function isJudged(trial, at) {
-  return at >= 0 && trial.places[at] !== null && !FAILED.has(trial.state);
-}
-
-function legend(best, worst, count, clipped) {
-  const box = charts.querySelector(".scale");
-  box.hidden = count < 2;
-  if (count < 2) return;
-  box.querySelector(".best-end").textContent = `best ${short(best)}`;
-  box.querySelector(".worst").textContent = clipped ? `${short(worst)} or worse` : `worst ${short(worst)}`;
+/** Give what is chosen of the trials, as a text that two choices share only if they are the same. */
+function choice() {
+  return JSON.stringify([document.getElementById("table").dataset.found, known.trials && [...ranges(form, known.trials)]]);
 }
 
 /** Draw both charts, and say in words what they show. */
 function draw() {
-  if (!known.trials?.trials.length) return;
+  charts.hidden = !known.trials?.trials.length;
+  if (charts.hidden) return;
+  shown = choice();
   const { axes, trials, metric } = known.trials;
-  charts.hidden = false;
   document.getElementById("curves-title").textContent = `${metric || "Metric"} over time`;
   const box = document.getElementById("parallel");
   box.style.minWidth = `${leastWidth(axes.length)}px`;
@@ -90,45 +60,12 @@ function draw() {
     .setAttribute("aria-label", `${metric} over time of ${count}. The table below holds their last and best values.`);
   lines.draw();
   curves.draw();
-  lines.show(ranges());
+  lines.show(ranges(form, known.trials));
 }
-
-/** Give the ranges that the form holds, as places on the axes. */
-function ranges() {
-  const found = new Map();
-  for (const axis of known.trials.axes) {
-    const [least, most] = extent(known.trials, axis);
-    if (axis.scale === "category") {
-      const chosen = checked(axis).map((text) => axis.categories.indexOf(text));
-      if (chosen.length) found.set(axis.key, around(chosen));
-      continue;
-    }
-    const [from, to] = ends(axis).map((field) => field?.value ?? "");
-    if (from || to) found.set(axis.key, [from ? Number(from) : least, to ? Number(to) : most]);
-  }
-  return found;
-}
-
-const named = (name) => [...form.elements].filter((element) => element.name === name);
-const ends = (axis) => [named(`least.${axis.key}`)[0], named(`most.${axis.key}`)[0]];
-const checked = (axis) =>
-  named(`only.${axis.key}`)
-    .filter((box) => box.checked)
-    .map((box) => box.value);
 
 /** Write what was chosen on an axis into the form. */
 function brushed(axis, chosen) {
-  if (axis.scale === "category") {
-    for (const box of named(`only.${axis.key}`)) {
-      box.checked = chosen !== null && touches(axis.categories.indexOf(box.value), chosen);
-    }
-  } else {
-    const [least, most] = extent(known.trials, axis);
-    const [from, to] = ends(axis);
-    if (!from) return;
-    from.value = chosen && chosen[0] > least ? String(Number(chosen[0].toPrecision(3))) : "";
-    to.value = chosen && chosen[1] < most ? String(Number(chosen[1].toPrecision(3))) : "";
-  }
+  choose(form, axis, chosen, extent(known.trials, axis));
   changed();
 }
 
@@ -137,7 +74,7 @@ async function go(to, remember) {
   history[remember](null, "", to);
   try {
     await refresh(to, true);
-    if (!(await load())) draw();
+    if (!(await load()) && choice() !== shown) draw();
   } catch {
     location.assign(to);
   }
@@ -194,7 +131,7 @@ function point(run) {
   for (const row of document.querySelectorAll("#table tr[data-key]")) {
     row.classList.toggle("pointed", row.dataset.key === run);
   }
-  const trial = run && known.trials.trials.find((one) => one.run === run);
+  const trial = run && known.trials?.trials.find((one) => one.run === run);
   document.getElementById("readout").textContent = trial ? describe(trial) : "";
 }
 
@@ -233,7 +170,7 @@ document.getElementById("clear").addEventListener("click", (event) => {
   go(addressOf(form), "pushState");
 });
 
-await load();
+await load().catch(() => {}); // asked again below
 keepAsking(async () => {
   await refresh(location.href);
   await load();
