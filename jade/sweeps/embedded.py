@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from urllib.parse import urlsplit
 
+from jade import lock
 from jade.errors import ConfigError
 
 # In the folder of a server that runs: where it is; what it holds locked while it does; who needs it; who is
@@ -77,6 +79,18 @@ class Embedded:
         """Whether it was started here, and not by somebody else."""
         return self._process is not None
 
+    @property
+    def ends_with_its_users(self) -> bool:
+        """Whether it ends when nobody needs it: not one that was started by hand."""
+        return self._user_bound() is not None
+
+    def _user_bound(self) -> int | None:
+        """Return the process of a server that ends with its users; None if it is another one."""
+        with contextlib.suppress(OSError, ValueError):
+            announced = json.loads((self._data / ADDRESS).read_text(encoding="utf-8"))["pid"]
+            return announced if announced == int((self._data / USERS).read_text()) else None
+        return None
+
     def tend(self, *, is_silent: bool = False) -> bool:
         """Have a server that has ended run again, where agents and trials look for it; say whether it had.
 
@@ -108,14 +122,16 @@ class Embedded:
 
     def close(self) -> None:
         """Need the server no more; wait for its end if nobody else does."""
+        process = self._user_bound()
         os.close(self.users)
-        if self._process is None:
-            return
         end = time.monotonic() + END_SECONDS
-        while self._process.poll() is None and not _is_shared(self._data / USERS):
+        while process is not None and lock.lives(process) and not _is_shared(self._data / USERS):
             if time.monotonic() > end:
-                self._process.kill()
+                os.kill(process, signal.SIGKILL)
+                break
             time.sleep(0.05)
+        if self._process is not None and self._process.poll() is None:
+            self._process.returncode = 0  # it goes on with the others: nothing here waits for it
 
     def _found_or_started(self, *ports: str) -> str:
         with _beginning(self._data):
@@ -209,6 +225,8 @@ def _address(process: subprocess.Popen[str]) -> str | None:
 
 
 def _passed_on(process: subprocess.Popen[str], lines: Queue[str | None]) -> None:
-    for line in process.stdout or ():
-        lines.put(line)
+    if process.stdout is not None:
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
     lines.put(None)

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from jade import lock
+
 
 def trials(sessions: Collection[int]) -> list[int]:
     """Return the trials that live in sessions, by their process ids."""
@@ -26,7 +28,7 @@ def _all(sessions: Collection[int]) -> Iterator[int]:
         return
     for pid in _pids():
         try:
-            if os.getsid(pid) in sessions and not _is_over(pid):
+            if os.getsid(pid) in sessions and lock.lives(pid):
                 yield pid
         except OSError:  # it has just ended, or is somebody else's
             continue
@@ -42,13 +44,5 @@ def _pids() -> list[int]:
 def _is_leader(pid: int) -> bool:
     try:
         return os.getpgid(pid) == pid
-    except OSError:
-        return False
-
-
-def _is_over(pid: int) -> bool:
-    """Say whether a process has ended, and only its parent has not asked how."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] == "Z"
     except OSError:
         return False

@@ -295,7 +295,9 @@ class _Work:
     def told(self, root: str | None) -> str:
         """Return what the command ends with, where `root` is the experiments folder that it was given."""
         embedded = self._server.embedded
-        pages = "python -m jade server" if embedded is not None and embedded.is_own else self._page
+        pages = (
+            "python -m jade server" if embedded is not None and embedded.ends_with_its_users else self._page
+        )
         environ = dict(self._server.environ)
         words = ending.Words(self._why or self._failure, pages, root, environ)
         return ending.told(self._trials, self._sweep, self._folder, words)

@@ -26,7 +26,8 @@ def _end_with(descriptor: int) -> None:
 
 def _end_after(users: str) -> None:
     # Never given back: whoever comes now waits until this process has ended.
-    descriptor = os.open(users, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(users, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.write(descriptor, str(os.getpid()).encode())
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.kill(os.getpid(), signal.SIGTERM)
 

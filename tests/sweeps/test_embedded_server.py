@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
+from jade import lock
 from jade.errors import ConfigError
 from jade.sweeps import embedded
 from jade.sweeps.embedded import Embedded
@@ -104,8 +106,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
     subprocess.run([sys.executable, "-c", starts], env=clean_environ, check=False)
-    with closing(Embedded(data, clean_environ, None)) as server:  # waits for its end
-        assert server.is_own
+
+    process = process_of(data)
+    end = time.monotonic() + 60
+    while lock.lives(process) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not lock.lives(process)
+    assert not (data / "server.json").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path, clean_environ):

@@ -8,6 +8,7 @@ RANKS = {
     0: [
         "asked",
         "embedded",
+        "failures",
         "kept",
         "local_runs",
         "lost",
