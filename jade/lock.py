@@ -92,7 +92,7 @@ def is_owned(folder: Path, host: str | None = None, now: float | None = None) ->
     silent = (time.time() if now is None else now) - renewed
     if silent > SILENT_SECONDS or not isinstance(owner, dict) or "host" not in owner:
         return False
-    return owner["host"] != (host or platform.node()) or _lives(owner.get("pid"), 0)
+    return owner["host"] != (host or platform.node()) or lives(owner.get("pid"), 0)
 
 
 # The locks of this process, to which the operating system would grant each a second time.
@@ -169,10 +169,11 @@ def _has_ended(owner: dict[str, Any], me: dict[str, Any]) -> bool:
     """
     if me["job"] is not None and owner.get("job") == me["job"]:
         return True  # a cluster starts a job again only when it has ended the attempt before
-    return owner.get("host") == me["host"] and not _lives(owner.get("pid"), me["pid"])
+    return owner.get("host") == me["host"] and not lives(owner.get("pid"), me["pid"])
 
 
-def _lives(pid: object, own: int) -> bool:
+def lives(pid: object, own: int = 0) -> bool:
+    """Say whether a process of this machine, other than `own`, is alive."""
     if not isinstance(pid, int) or pid in (0, own):
         return False
     try:

@@ -79,15 +79,6 @@ def started(sweep: Sweep, environ: Mapping[str, str]) -> tuple[Program | None, C
         return program, _composed(sweep, program, _options(sweep, program, trial))
 
 
-def program_of(sweep: Sweep, environ: Mapping[str, str]) -> Program | None:
-    """Return the program that a sweep's command starts, with what the command itself says to it.
-
-    Raises:
-        ConfigError: if there is no such program.
-    """
-    return _program(sweep, sweep_command.filled(sweep.command, sweep.program or "", {}, "", environ))
-
-
 def _starts_something(command: Sequence[str]) -> bool:
     """Say whether Python, where a command starts it, is told what to run."""
     if "${interpreter}" not in command:

@@ -200,12 +200,17 @@ class Dispatcher:
             self._settle(db, sweep, trial, run, retries)
 
     def _reopen(self, db: sqlite3.Connection, sweep: int, retries: int) -> None:
-        """Take up the failed trials that are done, but may be tried again since the server is told so."""
+        """Take up trials that are done, but may be tried again since the server is told so.
+
+        They have failed, and the server was started with more retries; or they had died too often, and
+        whoever runs the sweep has given them back.
+        """
         rows = db.execute(
             "SELECT trials.* FROM trials JOIN sweeps ON sweeps.id = trials.sweep"
             " JOIN runs ON runs.project = sweeps.project AND runs.name = trials.run"
-            " WHERE trials.sweep = ? AND trials.status = 'done' AND trials.failures < ?"
-            " AND runs.state = 'failed'",
+            # Nobody has handed out those that the sweep has adopted.
+            " WHERE trials.sweep = ? AND trials.status = 'done' AND trials.tries > 0"
+            " AND (runs.state = 'preempted' OR (runs.state = 'failed' AND trials.failures < ?))",
             (sweep, retries),
         ).fetchall()
         for trial in rows:

@@ -9,16 +9,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from jade.sweeps import left
 from jade.sweeps.service import Service
 
 # Asked for work so often, in seconds; a server elsewhere is asked as the client does it by itself.
 LOCAL_POLL = 1
-# An agent that ends by itself so often, without the sweep being over, is not started again.
+# An agent that ends so often, each time soon, without the sweep being over, is not started again.
 MOST_STARTS = 5
+STEADY_SECONDS = 300.0
+# How long the trials have to write their backups when something breaks here.
+PATIENCE_SECONDS = 60.0
 LINES_OF_AN_ERROR = 12
 
 _MARK = re.compile(r"Running runs: \[(.*)\]")
@@ -32,6 +37,14 @@ class _Agent:
     device: str | None
     process: subprocess.Popen[bytes]
     starts: int = 1
+    since: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    def is_due(self, now: float) -> bool:
+        """Say whether one that has ended is to be started again: at once, then later each time."""
+        if self.ended is None or self.starts >= MOST_STARTS:
+            return False
+        return now - self.ended >= (0 if self.starts == 1 else 2**self.starts)
 
 
 class Agents:
@@ -49,6 +62,7 @@ class Agents:
         self._folder = folder
         self._agents: list[_Agent] = []
         self._is_stopping = False
+        self._sessions: set[int] = set()  # of agents that have ended; each is named like its agent's process
 
     def start(self, count: int) -> list[str]:
         """Start agents; return which GPU each of them has, if there are several."""
@@ -77,7 +91,8 @@ class Agents:
         for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME"):
             environ.pop(name, None)  # this command may itself be part of a trial
         poll = [str(LOCAL_POLL)] if self._service.is_local else []
-        kept = [self._service.lifeline] if self._service.lifeline is not None else []
+        # The server outlives this command, if that is killed, until its trials have been told of.
+        kept = [self._service.embedded.users] if self._service.embedded is not None else []
         with self._log(number).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "jade.sweeps.tied", "jade.tracking.wandb_agent", self._path, *poll],
@@ -93,14 +108,40 @@ class Agents:
         return self._folder / f"agent_{number}.log"
 
     def tend(self) -> bool:
-        """Start the agents again that were killed; say whether any is at work."""
+        """Start the agents again that were killed; say whether any is at work, or will be."""
+        now = time.monotonic()
         for agent in self._agents:
             code = agent.process.poll()
-            if code is None or code == 0 or self._is_stopping or agent.starts >= MOST_STARTS:
-                continue
-            agent.starts += 1
-            agent.process = self._started(agent.number, agent.device)
-        return any(agent.process.poll() is None for agent in self._agents)
+            if code is not None and agent.ended is None:
+                self._note_end(agent, now)
+            if code and not self._is_stopping and agent.is_due(now):
+                agent.process, agent.ended, agent.since = self._started(agent.number, agent.device), None, now
+                agent.starts += 1
+        self._forget_empty_sessions()
+        return any(self._is_at_work(agent) for agent in self._agents) or (
+            self._is_stopping and self._has_left
+        )
+
+    def _is_at_work(self, agent: _Agent) -> bool:
+        code = agent.process.poll()
+        return code is None or (code != 0 and not self._is_stopping and agent.starts < MOST_STARTS)
+
+    def _note_end(self, agent: _Agent, now: float) -> None:
+        agent.ended = now
+        agent.starts = 1 if now - agent.since > STEADY_SECONDS else agent.starts
+        self._sessions.add(agent.process.pid)
+        if self._is_stopping:  # it may have ended while it was about to start a trial
+            _send(signal.SIGTERM, left.trials({agent.process.pid}))
+        if agent.process.stdin:
+            agent.process.stdin.close()
+
+    def _forget_empty_sessions(self) -> None:
+        # Another one may be given the number.
+        self._sessions = {session for session in self._sessions if left.everything({session})}
+
+    @property
+    def _has_left(self) -> bool:
+        return bool(left.trials(self._sessions))
 
     @property
     def failed(self) -> list[Path]:
@@ -109,25 +150,31 @@ class Agents:
 
     def stop(self) -> None:
         """Ask the agents to end: once, and their trials write their backups; again, and these are killed."""
-        signals = 3 if self._is_stopping else 1  # the client counts: wait, end, kill
-        self._is_stopping = True
+        is_first, self._is_stopping = not self._is_stopping, True
         for agent in self._agents:
-            for _ in range(signals):
-                if agent.process.poll() is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        agent.process.send_signal(signal.SIGTERM)
-                    if signals > 1:
-                        with contextlib.suppress(subprocess.TimeoutExpired):
-                            agent.process.wait(0.5)
+            _ask_to_end(agent.process, 1 if is_first else 3)  # the client counts: wait, end, kill
+        self.tend()
+        # Agents that were killed hand on nothing.
+        if is_first:
+            _send(signal.SIGTERM, left.trials(self._sessions))
+        else:
+            _send(signal.SIGKILL, left.everything(self._sessions))
 
     def close(self) -> None:
-        """Kill the agents that are left, and wait for them."""
+        """Leave nothing behind: stop what is at work, if anything is, and kill what does not listen."""
+        self.tend()
+        is_at_work = self._has_left or any(agent.process.poll() is None for agent in self._agents)
+        if is_at_work and not self._is_stopping:
+            self.stop()
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self._is_stopping and self.tend() and time.monotonic() < end:
+            time.sleep(0.1)
         for agent in self._agents:
             if agent.process.poll() is None:
                 agent.process.kill()
             agent.process.wait()
-            if agent.process.stdin:
-                agent.process.stdin.close()
+        self.tend()
+        _send(signal.SIGKILL, left.everything(self._sessions))
 
     def error_of(self, run: str) -> str:
         """Return the end of what a trial printed: its traceback, if there is one."""
@@ -138,6 +185,23 @@ class Agents:
             if printed:
                 return printed
         return ""
+
+
+def _ask_to_end(process: subprocess.Popen[bytes], times: int) -> None:
+    for _ in range(times):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        if times > 1:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+
+
+def _send(number: signal.Signals, processes: Iterable[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def printed_by(run: str, log: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from jade import trials as found
+from jade.sweeps import voice
 from jade.sweeps.names import shortened
 from jade.trials import Trial, Trials
 
@@ -79,8 +80,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Write a line."""
-        self._out.write(f"{text}\n")
-        self._out.flush()
+        voice.say(text, self._out)
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -98,6 +98,7 @@ class _Table:
         from rich.live import Live
 
         self._rows = Group()
+        self._out = out
         self._console = Console(file=out)
         self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
@@ -137,17 +138,20 @@ class _Table:
             )
         left = len(rows) - len(shown)
         more = [Text(f"… and {left} more", style="dim")] if left else []
-        self._live.update(Group(table, *more, Text(standing(trials))), refresh=True)
         self._rows = Group(table, *more)
+        with voice.heard_or_not(self._out):
+            self._live.update(Group(table, *more, Text(standing(trials))), refresh=True)
 
     def say(self, text: str) -> None:
         """Print above the table."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with voice.heard_or_not(self._out):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the table where it is; how the sweep stands is said by what follows."""
-        self._live.update(self._rows, refresh=True)
-        self._live.stop()
+        with voice.heard_or_not(self._out):
+            self._live.update(self._rows, refresh=True)
+            self._live.stop()
 
 
 def _cell(text: str) -> Text:

@@ -7,15 +7,18 @@ the picture of the result, and what W&B's client writes for the agents.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jade.errors import ConfigError
 from jade.options import project_environment
 
 FOLDER = "sweeps"  # in the experiments folder
@@ -83,6 +86,26 @@ def note(root: Path, path: str, server: str, file: Path, digest: str) -> Kept:
     beside.write_text(json.dumps(asdict(kept), indent=2), encoding="utf-8")
     beside.replace(target)
     return kept
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Keep other commands from making a sweep meanwhile: they find this one's.
+
+    Raises:
+        ConfigError: if nothing can be kept in the experiments folder.
+    """
+    folder = root / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / ".lock").open("a")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written: {error.strerror}.", where="EXPERIMENTS_ROOT"
+        ) from None
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def all_of(root: Path) -> list[Kept]:

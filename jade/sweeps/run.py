@@ -10,23 +10,24 @@ import argparse
 import logging
 import math
 import os
+import signal
 import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jade import lock, sweep_check, sweep_file
-from jade import trials as found
 from jade.errors import ConfigError, TrackingError, raise_all
 from jade.options import project_environment
 from jade.sweep_file import Sweep
-from jade.sweeps import asked, ending, kept, service
+from jade.sweeps import asked, ending, kept, service, voice
 from jade.sweeps.agents import Agents
 from jade.sweeps.board import Board, board, standing
+from jade.sweeps.failures import Failures
 from jade.sweeps.kept import Kept
 from jade.sweeps.lost import lost
 from jade.sweeps.service import Service
@@ -39,14 +40,12 @@ FAILURES_IN_A_ROW = 5
 LOCAL_SECONDS, ONLINE_SECONDS = 1.0, 10.0  # between two looks at the trials
 # Looking takes time of the server and of this machine; of a big sweep it takes more.
 LOOKING_SHARE = 10
-_OVER = ("finished", "failed", "crashed")  # a trial that the sweep itself has stopped says nothing
-
-_log = logging.getLogger(__name__)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a sweep on this machine to its end; the same command again continues it."""
     given = _parser().parse_args(arguments)
+    voice.prepare()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     _refuse_numbers(given)
     environ = project_environment(os.environ)
@@ -55,14 +54,23 @@ def run(arguments: Sequence[str]) -> int:
     sweep = _checked(given.file, environ)
     if given.count is not None:
         sweep = replace(sweep, run_cap=given.count, values={**sweep.values, "run_cap": given.count})
-    with service.reached(environ, root, local=given.local, retries=given.retry) as server:
-        control = SweepControl(server.environ)
+    try:
+        with service.reached(environ, root, local=given.local, retries=given.retry) as server:
+            return _run(sweep, given, server, root)
+    except KeyboardInterrupt:  # before there was anything to stop
+        voice.say("Stopped.", sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _run(sweep: Sweep, given: argparse.Namespace, server: Service, root: Path) -> int:
+    control = SweepControl(server.environ)
+    with kept.alone(root):
         one = _made(sweep.values, given, server, control, root)
-        folder = kept.folder_of(root, one.name).absolute()
-        with lock.owned(folder, environ, what="sweep"):
-            work = _Work(one.path, sweep, folder, server, control)
-            code = work.to_its_end(given.agents)
-            sys.stdout.write(work.told())
+    folder = kept.folder_of(root, one.name).absolute()
+    with lock.owned(folder, server.environ, what="sweep"), asked.counted() as wish:
+        work = _Work(one.path, sweep, folder, server, control)
+        code = work.to_its_end(given.agents, wish)
+        voice.say(work.told(given.experiments_root))
     return code
 
 
@@ -131,7 +139,7 @@ def _made(
     for one in kept.all_of(root):
         is_same = (one.digest, one.server) == (digest, where)
         if is_same and not given.new and control.state(one.path) is not None:
-            sys.stdout.write(f"going on with sweep {one.path}, begun {_day(one.made)}; --new makes another\n")
+            voice.say(f"going on with sweep {one.path}, begun {_day(one.made)}; --new makes another")
             control.go_on(one.path, content)
             return one
     return kept.note(root, control.make(content, project), where, given.file, digest)
@@ -139,29 +147,6 @@ def _made(
 
 def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-@dataclass
-class _Failures:
-    """Counts the trials that failed one after the other since this command began."""
-
-    in_a_row: int = 0
-    newest: str = ""
-    _over: set[str] = field(default_factory=set)
-
-    def forget(self, trials: Trials) -> None:
-        """Take note of the trials that were over before."""
-        self._over = {trial.run_id for trial in trials.rows if trial.state in _OVER}
-
-    def look(self, trials: Trials) -> None:
-        """Take note of the trials that are over now."""
-        for trial in found.in_order(trials.rows):
-            if trial.run_id in self._over or trial.state not in _OVER:
-                continue
-            self._over.add(trial.run_id)
-            failed = trial.state != "finished"
-            self.in_a_row = self.in_a_row + 1 if failed else 0
-            self.newest = trial.run_id if failed else self.newest
 
 
 class _Work:
@@ -175,8 +160,9 @@ class _Work:
         self._control = control
         self._reader = WandbSweeps(server.environ)
         self._trials = self._read()
-        self._failures = _Failures()
+        self._failures = Failures()
         self._why = ""
+        self._is_silent = self._is_server_lost = False
         self._failure = ""  # of a trial, where the sweep came to its end all the same
         self._followed = 0  # how many requests to stop
         self._next_look = -math.inf
@@ -185,16 +171,14 @@ class _Work:
         # Of a grid the server does not say how many there will be.
         return replace(self._reader.trials(self._path), run_cap=sweep_check.trials_of(self._sweep))
 
-    def to_its_end(self, agents: int) -> int:
+    def to_its_end(self, agents: int, wish: asked.Asked) -> int:
         """Work with so many agents until the sweep is over, or must not go on; return the exit code."""
-        sys.stdout.write(f"sweep  {self._path}\npage   {self._page}\n")
-        with asked.counted() as wish:
-            self._give_back_what_is_lost()
-            self._failures.forget(self._trials)
-            if self._trials.rows:
-                sys.stdout.write(f"{standing(self._trials)}\n")
-            sys.stdout.flush()
-            self._work(wish, agents)
+        voice.say(f"sweep  {self._path}\npage   {self._page}")
+        self._give_back_what_is_lost()
+        self._failures.forget(self._trials)
+        if self._trials.rows:
+            voice.say(standing(self._trials))
+        self._work(wish, agents)
         if wish.times and not self._why:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
@@ -214,13 +198,35 @@ class _Work:
                 shown.say(line)
             while agents.tend():
                 self._follow(wish, agents, shown)
+                self._tend_server(agents, shown)
                 self._look_if_due(agents, shown)
                 time.sleep(0.1)
-            self._give_back_what_is_lost()
-            self._look(shown)
-            if not self._why and not wish.times:
-                self._why = _of_agents(agents)
-                self._failure = self._of_one_failure(agents)
+            self._end(wish, agents, shown)
+
+    def _end(self, wish: asked.Asked, agents: Agents, shown: Board) -> None:
+        if not self._why and not wish.times:
+            self._why = _of_agents(agents)
+        # Of a sweep that has come to its end by itself nothing is lost.
+        if self._why or wish.times:
+            try:
+                self._give_back_what_is_lost()
+            except TrackingError as error:  # the same command does it when it begins
+                shown.say(f"warning: {error}")
+        self._look(shown)
+        if not self._why and not wish.times:
+            self._failure = self._of_one_failure(agents)
+
+    def _tend_server(self, agents: Agents, shown: Board) -> None:
+        """Have the embedded server run again if it was killed: agents and trials wait for it."""
+        if self._server.embedded is None or self._is_server_lost:
+            return
+        try:
+            if self._server.embedded.tend(is_silent=self._is_silent):
+                shown.say("The server had ended; it runs again.")
+        except ConfigError as error:
+            self._is_server_lost = True
+            self._why = self._why or f"The sweep was stopped: {error}"
+            agents.stop()
 
     def _follow(self, wish: asked.Asked, agents: Agents, shown: Board) -> None:
         if wish.times == self._followed:
@@ -234,15 +240,14 @@ class _Work:
 
     def _look_if_due(self, agents: Agents, shown: Board) -> None:
         began = time.monotonic()
-        if began < self._next_look:
+        # Trials that are interrupted look like failed ones until they are given back.
+        if began < self._next_look or self._followed:
             return
         self._look(shown)
         least = LOCAL_SECONDS if self._server.is_local else ONLINE_SECONDS
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(least, LOOKING_SHARE * took)
-        # Trials that were interrupted look like failed ones.
-        too_many = self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._followed
-        if too_many and not self._why:
+        if self._failures.in_a_row >= FAILURES_IN_A_ROW and not self._why:
             self._why = self._of_failures(agents)
             agents.stop()
 
@@ -250,8 +255,11 @@ class _Work:
         try:
             self._trials = self._read()
         except TrackingError as error:  # the next look may see more
-            _log.warning("%s", error)
+            if not self._is_silent:
+                shown.say(f"warning: {error}")
+            self._is_silent = True
             return
+        self._is_silent = False
         self._failures.look(self._trials)
         shown.show(self._trials)
 
@@ -284,10 +292,15 @@ class _Work:
             "Mend it and start the same command again; with --retry 1 the failed trials are tried again."
         )
 
-    def told(self) -> str:
-        """Return what the command ends with."""
-        pages = self._page if self._server.lifeline is None else "python -m jade server"
-        return ending.told(self._trials, self._sweep, self._folder, self._why or self._failure, pages)
+    def told(self, root: str | None) -> str:
+        """Return what the command ends with, where `root` is the experiments folder that it was given."""
+        embedded = self._server.embedded
+        pages = (
+            "python -m jade server" if embedded is not None and embedded.ends_with_its_users else self._page
+        )
+        environ = dict(self._server.environ)
+        words = ending.Words(self._why or self._failure, pages, root, environ)
+        return ending.told(self._trials, self._sweep, self._folder, words)
 
 
 def _of_agents(agents: Agents) -> str:

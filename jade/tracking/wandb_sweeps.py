@@ -5,6 +5,7 @@ Reads only; the W&B cloud, a server of one's own and JADE's are asked in the sam
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import wandb
 
 from jade import params, summary
-from jade.errors import ConfigError, TrackingError
+from jade.errors import ConfigError, JadeError, TrackingError
 from jade.tracking.wandb_run import DEFAULT_PROJECT, has_credentials
 from jade.tracking.wandb_store import kept_tidy
 from jade.trials import Trial, Trials, differing
@@ -123,11 +124,23 @@ class WandbSweeps:
                 self._api = self._client()
             self._api.flush()
             yield
+        except JadeError:
+            raise
         except wandb.errors.AuthenticationError as error:
+            self._begin_anew()
             raise self._refused(error) from error
-        except (wandb.errors.Error, ValueError, OSError) as error:
+        except Exception as error:
+            if not _is_of_the_client(error):
+                raise
+            self._begin_anew()
             reason = str(error).strip().partition("\n")[0]
             raise TrackingError(f"{what} cannot be read from {self._server}: {reason}") from error
+
+    def _begin_anew(self) -> None:
+        """Let the next question be asked by another process of the client's: this one may have died."""
+        self._api = None
+        with contextlib.suppress(OSError):  # nobody is there to be told
+            wandb.teardown()
 
     def _client(self) -> Any:  # noqa: ANN401 - wandb's own
         if not has_credentials(self._environ):  # the client would ask for a key
@@ -203,6 +216,11 @@ class WandbSweeps:
             began=_seconds(run.created_at),
             folder=folder.absolute() if (folder / "config.yml").is_file() else None,
         )
+
+
+def _is_of_the_client(error: Exception) -> bool:
+    """Say whether the client has raised an error; those of its own process have no common class."""
+    return isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] == "wandb"
 
 
 def _swept(described: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -192,6 +192,28 @@ def test_failed_trials_of_before_are_tried_again_when_the_server_is_told_to(worl
     assert here.beat(agent) == [{"type": "exit"}]
 
 
+def test_a_trial_that_died_too_often_is_given_once_more_when_it_is_given_back(world):
+    here = world(RANDOM | {"run_cap": 1})
+    agent = here.agent()
+    first = here.beat(agent)[0]
+    for _ in range(MOST_TRIES):
+        here.begin(first["run_id"])
+        told = here.beat(agent)[0]
+    assert told == {"type": "exit"}
+    assert here.state(first["run_id"]) == "crashed"
+
+    here.post(first["run_id"], preempting=True)
+    here.post(first["run_id"], preempting=True, complete=True, exitcode=1)
+    with here.store.write() as db:
+        sweeps.change(db, here.sweep, {"state": "RUNNING"}, here.time)
+    again = here.beat(agent)[0]
+    here.begin(first["run_id"])
+
+    assert again == {**first, "type": "resume"}
+    assert here.beat(agent) == [{"type": "exit"}]
+    assert here.state(first["run_id"]) == "crashed"
+
+
 def test_a_failed_point_of_a_random_search_is_not_tried_again(world):
     here = world(RANDOM)
     agent = here.agent()

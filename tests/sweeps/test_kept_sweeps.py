@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from jade import sweep_file
+from jade.errors import ConfigError
 from jade.sweeps import kept
-from jade.sweeps.ending import command
+from jade.sweeps.ending import Words, command, told
+from jade.trials import Trial, Trials
 from tests.conftest import REPOSITORY
 
 CONTENT = {"method": "grid", "parameters": {"lr": {"values": [1, 2]}}}
@@ -72,6 +75,55 @@ def test_a_program_that_is_not_jades_gets_its_params_as_its_command_has_them(tmp
     sweep = sweep_in(tmp_path, monkeypatch, "print('mine')", "${args}", "--fast")
 
     assert command(sweep, {"lr": 2}, {}) == "python train.py --lr=2 --fast"
+
+
+@pytest.mark.parametrize(
+    ("words", "parameters", "text"),
+    [
+        (
+            ["${env}", "${interpreter}", "${program}", "${args}"],
+            {"lr": {"values": [2]}},
+            "python toy.py --lr=2",
+        ),
+        (["${env}", "${interpreter}", "${program}"], {"lr": {"values": [2]}}, None),  # it asks W&B
+        (["python", "toy.py", "${args}"], {"o": {"parameters": {"lr": {"values": [2]}}}}, None),
+    ],
+)
+def test_a_program_that_is_not_jades_gets_its_params_as_its_agent_gives_them(
+    tmp_path, monkeypatch, words, parameters, text
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy.py").write_text("import wandb\n")
+    (tmp_path / "s.yml").write_text(
+        yaml.safe_dump({"method": "grid", "program": "toy.py", "command": words, "parameters": parameters})
+    )
+    sweep = sweep_file.read(tmp_path / "s.yml")
+
+    assert command(sweep, dict.fromkeys(sweep.parameters, 2), {}) == text
+
+
+def test_a_picture_that_cannot_be_drawn_hides_no_result(tmp_path):
+    path = tmp_path / "s.yml"
+    path.write_text(yaml.safe_dump(CONTENT | {"program": "toy.py"}))
+    best = Trial("abc", "trial-1", "finished", {"lr": 1}, last=0.5)
+    trials = Trials("e/p/s", "s", "grid", "loss", "minimize", ("lr",), "finished", 2, (best,))
+    (tmp_path / "file").touch()
+
+    text = told(trials, sweep_file.read(path), tmp_path / "file" / "s", Words("", "page", "else where", {}))
+
+    assert "best     trial-1 (abc), loss 0.5\n" in text
+    assert "picture  could not be drawn: " in text
+    assert "table    EXPERIMENTS_ROOT='else where' python -m jade sweep show s\n" in text
+
+
+def test_an_experiments_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(ConfigError, match=r"file/sweeps cannot be written: Not a directory\."),
+        kept.alone(tmp_path / "file"),
+    ):
+        pass
 
 
 def test_a_tied_process_ends_with_whoever_holds_its_stdin(tmp_path):

@@ -5,9 +5,22 @@ import ast
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["asked", "kept", "local_runs", "lost", "names", "seeds", "service", "tied", "yaml_edit"],
-    1: ["agents", "board", "sources"],
-    2: ["scales"],
+    0: [
+        "asked",
+        "embedded",
+        "failures",
+        "kept",
+        "local_runs",
+        "lost",
+        "names",
+        "left",
+        "seeds",
+        "tied",
+        "voice",
+        "yaml_edit",
+    ],
+    1: ["board", "service"],
+    2: ["agents", "scales", "sources"],
     3: ["picture", "sheet"],
     4: ["ending", "table"],
     5: ["run", "show"],

@@ -281,19 +281,39 @@ def test_whatever_it_started_ends_with_it(project):
     assert {one["status"] for one in project.trials().values()} == {"stopped"}
 
 
-def test_an_agent_that_is_killed_is_started_again(project):
-    project.sweep(0.1, 0.01, epochs=300)
+def test_an_agent_that_is_killed_is_started_again_and_its_trial_is_not_forgotten(project):
+    project.sweep(0.1, 0.01, epochs=150)
     process = project.start()
     until(is_training(project, 1))
     for pid in project.processes():
         arguments = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         if "jade.tracking.wandb_agent" in arguments:
             os.kill(pid, signal.SIGKILL)
+    until(is_training(project, 2))  # the first goes on, without its agent
+
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 130, text
+    assert project.processes() == []
+    assert {one["status"] for one in project.trials().values()} == {"stopped"}
+    code, text = project.run()
+    assert code == 0, text
+    assert project.states() == {0: "finished", 1: "finished"}
+
+
+def test_a_server_that_is_killed_is_started_again_and_nothing_is_lost(project):
+    project.sweep(0.1, 0.01, epochs=60)
+    process = project.start("--agents", "2")
+    until(is_training(project, 2))
+    os.kill(json.loads((project.runs / "server/server.json").read_text())["pid"], signal.SIGKILL)
 
     text, _ = process.communicate(timeout=300)
 
     assert process.returncode == 0, text
+    assert "The server had ended; it runs again." in text
     assert project.states() == {0: "finished", 1: "finished"}
+    assert len(project.trials()) == 2
 
 
 def test_a_sweep_that_ends_with_failed_trials_shows_an_error_and_how_to_try_again(project):

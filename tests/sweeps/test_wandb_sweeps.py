@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 import wandb
@@ -10,6 +12,7 @@ import yaml
 
 from jade.errors import ConfigError, TrackingError
 from jade.tracking.wandb_sweeps import WandbSweeps
+from tests.conftest import REPOSITORY
 from tests.server.doors import KEY, opened
 
 SWEEP = {
@@ -127,6 +130,40 @@ def test_a_sweep_is_read_anew_each_time(environ, sweep, doors):
     doors.stream("live", {"complete": True, "exitcode": 0})
 
     assert (before, reader.trials(f"p/{sweep}").rows[3].state) == ("running", "finished")
+
+
+# It would leave the process that runs the tests with a child that nobody has waited for.
+KILLED = """
+import os, pathlib, signal, sys
+from jade.errors import TrackingError
+from jade.tracking.wandb_sweeps import WandbSweeps
+
+reader = WandbSweeps(os.environ)
+reader.trials(sys.argv[1])
+for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+    try:
+        if f"port-{os.getpid()}.txt" in path.read_text():
+            os.kill(int(path.parent.name), signal.SIGKILL)
+    except OSError:
+        pass
+try:
+    reader.trials(sys.argv[1])
+except TrackingError as error:
+    print(error)
+print(len(reader.trials(sys.argv[1]).rows))
+"""
+
+
+def test_a_client_whose_own_process_was_killed_says_so_and_begins_with_another(environ, sweep):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, sweep], env={**os.environ, **environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    refused, *_, rows = done.stdout.splitlines()
+    assert refused.startswith(f"The sweep {sweep} cannot be read from http://127.0.0.1:"), done.stderr
+    assert rows == "6"
 
 
 def test_the_folder_of_a_run_of_this_machine_is_known(environ, sweep, tmp_path):
