@@ -5,6 +5,7 @@ Pure functions. A line is as the client streams it: text with a time before it, 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +21,14 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 _STYLES: Mapping[int, str] = {1: "bold", 2: "faint", 3: "italic", 4: "underlined"}
+_ENDS: Mapping[int, frozenset[str]] = {
+    22: frozenset({"bold", "faint"}),
+    23: frozenset({"italic"}),
+    24: frozenset({"underlined"}),
+}
+_FOREGROUND, _BACKGROUND = 38, 48
+_EXTENDED = (_FOREGROUND, _BACKGROUND)
+_EXTENT: Mapping[int, int] = {2: 3, 5: 1}  # numbers of a color: red, green and blue, or its place in a table
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,18 @@ class _Styles:
         return " ".join(sorted({f"ansi-{name}" for name in {*self._on, self._color} if name}))
 
     def apply(self, codes: str) -> None:
-        for code in (int(one or 0) for one in codes[:100].split(";")):
+        numbers = iter([int(one or 0) for one in codes[:100].split(";")])
+        for code in numbers:
             if code == 0:
                 self._on, self._color = set(), ""
+            elif code in _EXTENDED:  # what follows chooses a color of many, and is no style
+                kind = next(numbers, 0)
+                self._color = "" if code == _FOREGROUND else self._color
+                list(itertools.islice(numbers, _EXTENT.get(kind, 0)))
             elif code in _STYLES:
                 self._on.add(_STYLES[code])
+            elif code in _ENDS:
+                self._on -= _ENDS[code]
             elif code in range(30, 38) or code in range(90, 98):
                 self._color = _COLORS[code % 10]
             elif code == 39:

@@ -54,7 +54,12 @@ def compare(context: Context, request: Request) -> Response:
     """Lead to the page of the first run that a form names, with the others beside it."""
     path, names = request.path_params, request.query_params.getlist("run")
     if not names:
-        return responses.nothing(request, "No run is ticked: tick some in the table, then compare them.")
+        project = path["entity"], path["project"]
+        return responses.nothing(
+            request,
+            "No run is ticked: tick some in the table, then compare them.",
+            (addresses.project(*project), " / ".join(project)),
+        )
     own = addresses.run(path["entity"], path["project"], names[0])
     return RedirectResponse(run_compare.address(own, names[1:]), 302)
 

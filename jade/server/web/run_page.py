@@ -31,6 +31,7 @@ from jade.server.web import (
     words,
 )
 from jade.server.web.run_lookup import Subject
+from jade.server.web.sweep_view import FAILED
 
 DRAWN_AT_ONCE = 12
 LAST_LINES = 1000
@@ -79,6 +80,11 @@ class View:
     def is_live(self) -> bool:
         """Whether more is to come."""
         return self.state in runs.LIVE
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended badly."""
+        return self.state in FAILED
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
