@@ -6,6 +6,7 @@ The client repeats a request for minutes on an answer of 500 or more: what fails
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import errno
@@ -43,6 +44,7 @@ SHORTEST_KEY = 40  # the client itself refuses a shorter one
 # The client sends a file again on this answer, and not on 408.
 _AGAIN = 429
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+_PAGES_AT_ONCE = 4  # that are made: of many that take long, most wait, and leave threads to runs and agents
 _OPERATION = re.compile(r"\w{1,64}", re.ASCII)
 
 _ASK_FOR_THE_KEY = {"WWW-Authenticate": 'Basic realm="JADE: user api, password the key of the server"'}
@@ -112,6 +114,7 @@ class _Doors:
         self._key = api_key
         self._limits = limits
         self._bodies = Bodies(limits)
+        self._readers = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._health = Health(parts, limits.disk)
 
     async def graphql(self, request: Request) -> Response:
@@ -209,7 +212,8 @@ class _Doors:
 
         async def shown(request: Request) -> Response:
             self._admit_reader(request)
-            return await run_in_threadpool(page.answer, request)
+            async with self._readers:
+                return await run_in_threadpool(page.answer, request)
 
         return shown
 

@@ -39,7 +39,7 @@ ROWS = {
 
 def found(text):
     conditions = filter_text.parse(text, NAMES)
-    return [key for key, cells in ROWS.items() if all(one.holds(cells) for one in conditions)]
+    return [key for key, cells in ROWS.items() if filter_text.finds(conditions, cells)]
 
 
 def table(query="", rows=ROWS, order=("name", "asc")):

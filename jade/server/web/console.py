@@ -57,7 +57,7 @@ def line(number: int, streamed: str) -> Line:
 
 def plain(streamed: str) -> str:
     """Return the text of a line, without any style."""
-    return "".join(span.text for span in _spans(_parted(streamed)[1]))
+    return _CONTROL.sub("", _ESCAPE.sub("", _last_written(_parted(streamed)[1])))
 
 
 def _parted(streamed: str) -> tuple[str, str]:
@@ -75,9 +75,13 @@ def _parted(streamed: str) -> tuple[str, str]:
     return (found[2][11:], streamed[found.end() :]) if found else ("", streamed)
 
 
+def _last_written(text: str) -> str:
+    """Return a line without what was written over: what comes after a return without a new line does that."""
+    return text.rstrip("\r\n").rpartition("\r")[2]
+
+
 def _spans(text: str) -> list[Span]:
-    # What comes after a return without a new line is written over what was there.
-    text = text.rstrip("\r\n").rpartition("\r")[2]
+    text = _last_written(text)
     spans, styles, begin = [], _Styles(), 0
     for escape in _ESCAPE.finditer(text):
         spans.append(Span(styles.classes, _CONTROL.sub("", text[begin : escape.start()])))

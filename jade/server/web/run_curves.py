@@ -24,7 +24,8 @@ AXES = ("iterations", "epochs", "time")
 MOST_POINTS = 1200  # of one curve within a range: about one for each pixel
 _ANCHORS = 200  # rows that say which epoch and second an iteration belongs to
 _SPARE = 2  # anchors before and behind a range
-_PARSED_AT_ONCE = 500
+_PARSED_AT_ONCE = 500  # rows; fewer if they are long
+_TEXT_AT_ONCE = 1 << 20
 # Where each axis is found in a row; the first that is there counts.
 _KEYS: Mapping[str, Sequence[str]] = {
     "iterations": ("iterations", "_step"),
@@ -62,15 +63,14 @@ def whole(
         axis: one of `AXES`; runs that cannot be drawn over it are left out.
     """
     scales = {run: _Scale(_anchors(db, run), axis) for run in chosen} if axis != "iterations" else {}
-    found: dict[str, dict[int, Points]] = {}
-    for key in keys:
-        of_key = curves.of_runs(db, chosen, key)
-        found[key] = {
+    return {
+        key: {
             run: _ordered(curve.x if axis == "iterations" else scales[run].moved(curve.x), curve.y)
             for run, curve in of_key.items()
             if axis == "iterations" or scales[run].is_known
         }
-    return found
+        for key, of_key in curves.of_keys(db, chosen, keys).items()
+    }
 
 
 def _ordered(x: list[float], y: list[float]) -> Points:
@@ -119,8 +119,15 @@ def _rows(
         " ORDER BY number",
         (run, HISTORY, *numbers, plain),
     )
-    while some := cursor.fetchmany(_PARSED_AT_ONCE):
-        yield from json.loads(f"[{','.join(text for (text,) in some)}]")
+    some: list[str] = []
+    size = 0
+    for (text,) in cursor:
+        some.append(text)
+        size += len(text)
+        if len(some) == _PARSED_AT_ONCE or size >= _TEXT_AT_ONCE:
+            yield from json.loads(f"[{','.join(some)}]")
+            some, size = [], 0
+    yield from json.loads(f"[{','.join(some)}]")
 
 
 def _numbers(db: sqlite3.Connection, run: int, axis: str, between: tuple[float, float]) -> tuple[int, int]:
@@ -146,7 +153,12 @@ def _anchors(db: sqlite3.Connection, run: int) -> list[tuple[int, Mapping[str, A
         " AND number IN (SELECT value FROM json_each(?)) ORDER BY number",
         (run, HISTORY, json.dumps(numbers)),
     )
-    return [(number, json.loads(text)) for number, text in rows]
+    return [(number, _of_axes(json.loads(text))) for number, text in rows]
+
+
+def _of_axes(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a row says of the axes: the rest of it may be long."""
+    return {key: row[key] for keys in _KEYS.values() for key in keys if key in row}
 
 
 def _finite(value: object) -> float | None:
@@ -187,5 +199,5 @@ class _Scale:
         if after == len(self._x) or after == 0:
             return self._y[min(after, len(self._x) - 1)]
         low, high = self._x[after - 1], self._x[after]
-        share = (x - low) / (high - low)
-        return self._y[after - 1] + share * (self._y[after] - self._y[after - 1])
+        share = (x / 2 - low / 2) / (high / 2 - low / 2)  # a difference of two floats may be none
+        return (1 - share) * self._y[after - 1] + share * self._y[after]

@@ -92,9 +92,9 @@ def _last(curve: Curve | None, said: float | None) -> float | None:
 
 def others(summary: Mapping[str, Any], ordered: Collection[str]) -> list[tuple[str, Any]]:
     """Return what else a summary says: texts, and numbers that no row has, but no files."""
-    shown = []
+    shown, names = [], {*ordered, *COUNTERS}
     for key, value in sorted(summary.items()):
-        is_known = key in ordered or key in COUNTERS or key.removesuffix(BEST) in ordered
+        is_known = key in names or key.removesuffix(BEST) in names
         if not is_known and not key.startswith("_") and not isinstance(value, Mapping | list):
             shown.append((key, value))
     return shown

@@ -173,7 +173,7 @@ class View:
     @cached_property
     def _curves(self) -> dict[str, dict[int, Curve]]:
         chosen = [row["id"] for row in (self.run, *self.beside)]
-        return {name: curves.of_runs(self.db, chosen, name) for name in self.names[: run_metrics.MOST]}
+        return curves.of_keys(self.db, chosen, self.names[: run_metrics.MOST])
 
     @cached_property
     def metrics(self) -> list[run_metrics.Metric]:

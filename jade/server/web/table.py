@@ -86,7 +86,7 @@ class Table:
         found = [
             row
             for row in self.rows
-            if _is_within(row, self.wanted) and all(condition.holds(row.cells) for condition in conditions)
+            if _is_within(row, self.wanted) and filter_text.finds(conditions, row.cells)
         ]
         return found, "\n\n".join(faults)
 
