@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from jade import lock, sweep_check, sweep_file
-from jade import trials as found
 from jade.errors import ConfigError, TrackingError, raise_all
 from jade.sweep_file import Sweep
 from jade.sweeps import asked, ending, kept, service, voice
@@ -180,7 +179,7 @@ class _Work:
         if wish.times and not self._why:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
-        is_in_vain = self._failure and found.best_of(self._trials) is None
+        is_in_vain = self._failure and all(trial.state != "finished" for trial in self._trials.rows)
         return 1 if self._why or is_in_vain else 0
 
     @property
