@@ -230,7 +230,8 @@ class _Doors:
             try:
                 self._admit(request)
             except RejectedError as error:
-                raise RejectedError(401, str(error), _ASK_FOR_THE_KEY) from None
+                asked = _ASK_FOR_THE_KEY if error.status == 401 else None
+                raise RejectedError(error.status, str(error), asked) from None
         elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
 
@@ -238,8 +239,11 @@ class _Doors:
         """Let a request in that has a key, and on loopback only one that was meant for it.
 
         A web page that is open in a browser could reach a server on loopback as well; but it cannot send a
-        key without asking first, nor under the name of this machine.
+        key without asking first, nor under the name of this machine. A browser that was told the key sends it
+        by itself, whichever page asks: so a page of another server is told apart by the origin that it names.
         """
+        if not _is_own_origin(request):
+            raise RejectedError(403, "This is asked for by a page of another server.")
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         try:
             text = base64.b64decode(encoded, validate=True).decode()
@@ -253,6 +257,12 @@ class _Doors:
                 raise RejectedError(401, "This is not the API key of this server.")
         elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
+
+
+def _is_own_origin(request: Request) -> bool:
+    """Say whether no page asks, or one of this server; its scheme may be that of a proxy."""
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
 
 
 def _host(request: Request) -> str:

@@ -108,3 +108,30 @@ def test_a_method_of_any_length_makes_a_short_line_in_the_log(doors, caplog):
 
     (line,) = [record.getMessage() for record in caplog.records if "AAAA" in record.getMessage()]
     assert line.startswith("A" * 20 + " / 405 ")
+
+
+def test_a_config_with_very_many_values_is_shown_in_part_and_searched_as_a_whole(doors):
+    config = json.dumps({f"name{number:05}": {"value": number} for number in range(5_000)})
+    doors.begin("r", project="config", config=config)
+
+    page = doors.ask("GET", "/e/config/runs/r").text
+    found = doors.ask("GET", "/e/config/runs/r?q=name04999").text
+
+    assert "4000 more are not shown: search for them." in page
+    assert "name00999" in page
+    assert "name01000" not in page
+    assert "name04999" in found
+
+
+def test_a_range_of_several_curves_has_what_each_of_them_has(doors):
+    doors.begin("r", project="range")
+    rows = [json.dumps({"iterations": number, "a": number, "b": {"c": -number}}) for number in range(10)]
+    doors.stream("r", {"files": {"wandb-history.jsonl": {"content": rows}}}, project="range")
+
+    found = doors.ask("GET", "/e/range/runs/r/curve.json?from=2&to=3&key=a&key=b.c&key=a&key=none").json
+
+    assert found["curves"] == {
+        "a": {"r": {"x": [2, 3], "y": [2, 3]}},
+        "b.c": {"r": {"x": [2, 3], "y": [-2, -3]}},
+        "none": {"r": {"x": [], "y": []}},
+    }

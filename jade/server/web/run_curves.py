@@ -12,6 +12,7 @@ import json
 import math
 import re
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,19 +82,28 @@ def _ordered(x: list[float], y: list[float]) -> Points:
     return Points([x[i] for i in order], [y[i] for i in order])
 
 
-def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]) -> Points:
-    """Return the points of a run in a range of an axis, from its rows; at most `MOST_POINTS`."""
+def within(
+    db: sqlite3.Connection, run: int, keys: Sequence[str], axis: str, between: tuple[float, float]
+) -> dict[str, Points]:
+    """Return the points of a run in a range of an axis, by key: at most `MOST_POINTS` of each."""
     low, high = between
-    points = []
-    for row in _rows(db, run, key, _numbers(db, run, axis, between)):
+    found = {key: (array("d"), array("d")) for key in keys}
+    for row in _rows(db, run, keys, _numbers(db, run, axis, between)):
         x = _at(row, axis)
-        if x is not None and low <= x <= high:
+        if x is None or not low <= x <= high:
+            continue
+        for key, (all_x, all_y) in found.items():
             y = _finite(row[key] if key in row else inside(row, key))
             if y is not None:
-                points.append((x, y))
-    points.sort(key=lambda point: point[0])
-    kept = spread([y for _, y in points], MOST_POINTS)
-    return Points([points[i][0] for i in kept], [points[i][1] for i in kept])
+                all_x.append(x)
+                all_y.append(y)
+    return {key: _thinned(*points) for key, points in found.items()}
+
+
+def _thinned(x: Sequence[float], y: Sequence[float]) -> Points:
+    order = sorted(range(len(x)), key=x.__getitem__)
+    kept = [order[i] for i in spread([y[i] for i in order], MOST_POINTS)]
+    return Points([x[i] for i in kept], [y[i] for i in kept])
 
 
 def spread(values: Sequence[float], most: int) -> list[int]:
@@ -110,10 +120,10 @@ def spread(values: Sequence[float], most: int) -> list[int]:
 
 
 def _rows(
-    db: sqlite3.Connection, run: int, key: str, numbers: tuple[int, int]
+    db: sqlite3.Connection, run: int, keys: Sequence[str], numbers: tuple[int, int]
 ) -> Iterator[Mapping[str, Any]]:
-    """Give the rows that may hold a key: SQLite passes over most others without their being parsed."""
-    plain = max(_PLAIN.findall(key), key=len, default="")
+    """Give the rows that may hold a key; of one key, SQLite passes over most others without parsing them."""
+    plain = max(_PLAIN.findall(keys[0]), key=len, default="") if len(keys) == 1 else ""
     cursor = db.execute(
         "SELECT text FROM lines WHERE run = ? AND file = ? AND number BETWEEN ? AND ? AND instr(text, ?)"
         " ORDER BY number",

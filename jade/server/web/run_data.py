@@ -98,9 +98,8 @@ def _curve(context: Context, request: Request, of: Subject) -> Response:
 def _within(
     db: sqlite3.Connection, rows: list[sqlite3.Row], keys: list[str], axis: str, between: tuple[float, float]
 ) -> dict[str, dict[int, run_curves.Points]]:
-    return {
-        key: {row["id"]: run_curves.within(db, row["id"], key, axis, between) for row in rows} for key in keys
-    }
+    found = {row["id"]: run_curves.within(db, row["id"], keys, axis, between) for row in rows if keys}
+    return {key: {run: of_run[key] for run, of_run in found.items()} for key in keys}
 
 
 def _end(text: str | None) -> float | None:
