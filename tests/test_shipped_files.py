@@ -222,7 +222,7 @@ NOT_RUN = {
 
 def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, command, tmp_path):
     shell, seen, run = blocks("shell"), set(), 0
-    assert len(shell) == 18
+    assert len(shell) == 20
     for body in shell:
         assert command("bash", "-n", "-c", body).returncode == 0
         reason = next((start for start in NOT_RUN if body.startswith(start)), None)

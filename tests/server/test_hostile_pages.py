@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -135,3 +136,15 @@ def test_a_range_of_several_curves_has_what_each_of_them_has(doors):
         "b.c": {"r": {"x": [2, 3], "y": [-2, -3]}},
         "none": {"r": {"x": [], "y": []}},
     }
+
+
+def test_many_who_read_all_rows_of_a_run_at_once_keep_no_other_client_out(doors):
+    doors.begin("big", project="rows")
+    lines = [json.dumps({"_step": step, "text": "x" * 10_000}) for step in range(1_000)]
+    doors.stream("big", {"files": {"wandb-history.jsonl": {"offset": 0, "content": lines}}}, project="rows")
+    with ThreadPoolExecutor(20) as readers:
+        reading = [readers.submit(doors.rows, "big", "rows") for _ in range(20)]
+        others = [doors.graphql("query { viewer { username } }") for _ in range(20)]
+
+        assert [len(one.result()) for one in reading] == [1_000] * 20
+    assert {other.status for other in others} == {200}
