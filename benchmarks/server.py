@@ -1,12 +1,14 @@
 """How the server does under load, and with many runs: `python benchmarks/server.py [RUNS ROWS]...`.
 
-Runs are begun, logged and ended by what the client itself sends, as trials of one sweep; rows come in posts of 500.
+Runs are begun, logged and ended by what the client itself sends, as trials of sweeps of 1,000 each; their rows come
+in posts of 500.
 """
 
 import base64
 import http.client
 import json
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,7 @@ ROWS_PER_POST = 10
 SECONDS = 20.0
 REPEATS = 5
 BATCH = 500
+TRIALS = 1_000
 HEADERS = {"Authorization": "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()}
 BEGIN = "mutation B($i: UpsertBucketInput!) { upsertBucket(input: $i) { bucket { id } } }"
 SWEEP = "mutation S($i: UpsertSweepInput!) { upsertSweep(input: $i) { sweep { name } } }"
@@ -45,6 +48,18 @@ began = time.perf_counter()
 count = len(list(wandb.Api(timeout=600).runs("local/project", per_page={page})))
 print("found", count, time.perf_counter() - began)
 """
+
+
+CONFIG = {
+    "program": "train.py",
+    "method": "random",
+    "metric": {"name": "metric0", "goal": "minimize"},
+    "parameters": {
+        "lr": {"min": 0.0, "max": 1.0},
+        "layers": {"values": [1, 2, 3]},
+        "seed": {"values": [0, 1]},
+    },
+}
 
 
 class Connection:
@@ -96,7 +111,7 @@ def main():
     text = [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(sizes)]
     text += [f"| {what} | {' | '.join(column[what] for column in columns)} |" for what in columns[0]]
     how = (
-        f"A server of its own for each size, filled through its doors. A post has {ROWS_PER_POST} rows of 6 metrics"
+        f"A server of its own for each size, filled through its doors, {TRIALS:,} runs a sweep. A post has {ROWS_PER_POST} rows of 6 metrics"
         f" and the summary; clients keep their connections and share the machine with the server."
     )
     results.write("The server", how, text)
@@ -107,7 +122,8 @@ def measured(runs, rows):
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "server", "--log", "errors")
         try:
-            found = {"posts when it is empty, ms: p50, p99, most": posts(server)}
+            found = {"the disk alone: fsync of 32 KiB, ms: p50, p99, most": disk(Path(folder))}
+            found["posts when it is empty, ms: p50, p99, most"] = posts(server)
             found["requests a second, 8 clients at once"] = f"{busy(server):,.0f}"
             began = time.monotonic()
             sweep = fill(Connection(server.url), runs, rows)
@@ -135,6 +151,7 @@ def answers(server, runs, sweep, folder):
         "page of projects, s": seconds(lambda: connection.ask("GET", "/")),
         "page of the project, s": seconds(lambda: connection.ask("GET", "/local/project")),
         "page of the sweep, s": seconds(lambda: connection.ask("GET", page)),
+        "page of a run, s": seconds(lambda: connection.ask("GET", "/local/project/runs/load0")),
         "its trials as JSON, s": seconds(lambda: connection.ask("GET", f"{page}/trials.json")),
         "its curves of one metric as JSON, s": seconds(
             lambda: connection.ask("GET", f"{page}/curves.json?metric=metric0")
@@ -151,37 +168,48 @@ def answers(server, runs, sweep, folder):
 
 
 def fill(connection, runs, rows):
-    """Log runs, one after the other, each a trial of a sweep; give the sweep's name."""
-    config = {
-        "program": "train.py",
-        "method": "random",
-        "metric": {"name": "metric0", "goal": "minimize"},
-        "parameters": {
-            "lr": {"min": 0.0, "max": 1.0},
-            "layers": {"values": [1, 2, 3]},
-            "seed": {"values": [0, 1]},
-        },
-    }
-    given = {"projectName": "project", "entityName": "local", "config": json.dumps(config)}
-    sweep = connection.graphql(SWEEP, i=given)["upsertSweep"]["sweep"]["name"]
-    agent = connection.graphql(AGENT, i={"sweep": sweep, "host": "h", "projectName": "project"})
-    agent = agent["createAgent"]["agent"]["id"]
-    for _ in range(runs):
-        beat = connection.graphql(BEAT, i={"id": agent, "metrics": "{}", "runState": "{}"})
-        command = json.loads(beat["agentHeartbeat"]["commands"])[0]
-        connection.begin(command["run_id"], sweep, command["args"])
-        for first in range(0, rows, BATCH):
-            connection.post(command["run_id"], first, min(BATCH, rows - first))
-        connection.ask(
-            "POST", f"/files/local/project/{command['run_id']}/file_stream", {"complete": True, "exitcode": 0}
-        )
+    """Log runs, one after the other, as trials of sweeps; give the name of the last sweep."""
+    for begun in range(0, runs, TRIALS):
+        given = {"projectName": "project", "entityName": "local", "config": json.dumps(CONFIG)}
+        sweep = connection.graphql(SWEEP, i=given)["upsertSweep"]["sweep"]["name"]
+        given = {"sweep": sweep, "host": "h", "projectName": "project"}
+        agent = connection.graphql(AGENT, i=given)["createAgent"]["agent"]["id"]
+        for _ in range(min(TRIALS, runs - begun)):
+            trial(connection, sweep, agent, rows)
     return sweep
+
+
+def trial(connection, sweep, agent, rows):
+    """Ask for a trial, as an agent does, and log its run to the end."""
+    beat = connection.graphql(BEAT, i={"id": agent, "metrics": "{}", "runState": "{}"})
+    command = json.loads(beat["agentHeartbeat"]["commands"])[0]
+    connection.begin(command["run_id"], sweep, command["args"])
+    for first in range(0, rows, BATCH):
+        connection.post(command["run_id"], first, min(BATCH, rows - first))
+    path = f"/files/local/project/{command['run_id']}/file_stream"
+    connection.ask("POST", path, {"complete": True, "exitcode": 0})
 
 
 def posts(server):
     """Let runs log as many rows a second as they are meant to; give what their posts took."""
     pause = ROWS_PER_POST / ROWS_PER_SECOND
-    took = live(server, math.ceil(SECONDS / pause), pause)
+    return spread(live(server, math.ceil(SECONDS / pause), pause))
+
+
+def disk(folder):
+    """Give what it takes until something is on disk, without a server."""
+    took = []
+    with (folder / "written").open("wb") as file:
+        for _ in range(400):
+            file.write(bytes(32 << 10))
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return spread(took)
+
+
+def spread(took):
     cuts = statistics.quantiles(took, n=100)
     return ", ".join(f"{1000 * value:.1f}" for value in (cuts[49], cuts[98], max(took)))
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from jade import devices, lock, progress, resume, scalars, signals, snapshot, summary
-from jade.assembly import Assembly, assemble, verify
+from jade.assembly import Assembly, assemble, told, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
 from jade.errors import CheckpointError, ConfigError, JadeError
@@ -198,6 +198,9 @@ class _Run:
             status = "stopped"
             if isinstance(error, KeyboardInterrupt):
                 stop.request(signals.INTERRUPT)
+        except Exception as error:
+            self._tracker.tell(told(error))  # only now: who catches it prints it when the run is closed
+            raise
         finally:
             self._close(status, assembly)
         return 0 if status == "finished" else stop.exit_code

@@ -109,6 +109,7 @@ def _program(sweep: Sweep, words: Sequence[str]) -> Program | None:
                     where=sweep.where(place),
                     wanted=word,
                     choices=beside,
+                    hint=None if beside else "A sweep is started from the project's folder.",
                 )
             return Program(file, list(words[index + 1 :]), _is_jade(file))
     return None

@@ -121,6 +121,23 @@ def best_so_far(trials: Trials) -> list[float | None]:
     return list(_best_so_far(trials))
 
 
+def tried_again(trials: Trials) -> frozenset[str]:
+    """Return the runs of failed trials whose point was begun again by another run."""
+    newest: dict[str, str] = {}
+    for trial in in_order(trials.rows):
+        newest[_point(trials, trial)] = trial.run_id
+    kept = set(newest.values())
+    return frozenset(
+        trial.run_id
+        for trial in trials.rows
+        if trials.parameters and trial.state in ("failed", "crashed") and trial.run_id not in kept
+    )
+
+
+def _point(trials: Trials, trial: Trial) -> str:
+    return repr([(key, trial.params.get(key)) for key in trials.parameters])
+
+
 def counts(rows: Iterable[Trial]) -> dict[str, int]:
     """Return how many trials are in each state that occurs, in the order of `STATES`."""
     found: dict[str, int] = {}

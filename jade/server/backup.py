@@ -1,8 +1,8 @@
 """A copy of a server's folder, made while the server runs, that is a folder for a server itself.
 
-The database is copied as it was at one moment, by SQLite. Files follow: a server never changes one, and
-deletes one only after the database has ceased to name it. So a file that is gone is either not named by the
-next copy of the database, or was lost before.
+The database is copied as it was at one moment, by SQLite. A server never changes a file, and deletes one only
+after the database has ceased to name it. So a file that is gone is either not named a moment later, or was
+lost before.
 """
 
 from __future__ import annotations
@@ -70,40 +70,36 @@ def copy(data: Path, into: Path) -> Copied:
 
 def _copied(data: Path, part: Path) -> Copied:
     source, target = Blobs(data / FILES), Blobs(part / FILES)
-    # Most files first, so that few are deleted between the copy of the database and theirs.
-    _link(source, target, _named(data / FILE))
-    missing: set[str] = set()
-    while True:
-        runs = _snapshot(data / FILE, part / FILE)
-        named = _named(part / FILE)
-        before, missing = missing, _link(source, target, named)
-        lost = missing & before
-        if missing == lost:
-            break
+    with closing(sqlite3.connect(data / FILE)) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not schema.OLDEST <= version <= schema.VERSION:
+            raise ConfigError(f"{data / FILE} was written by another version of the server.", where="--data")
+        missing: set[str] = set()
+        while True:
+            # The database stays as it is now to this reader. Copying it takes a while, in which files are
+            # replaced: they are linked before.
+            db.execute("BEGIN")
+            named = _named(db)
+            before, missing = missing, _link(source, target, named)
+            lost = missing & before
+            if missing == lost:
+                break
+            db.execute("ROLLBACK")
+        runs: int = db.execute("SELECT COUNT(*) FROM runs").fetchone()[0]
+        with closing(sqlite3.connect(part / FILE)) as written:
+            db.backup(written)
     if lost:
         _log.warning("%d files are missing in %s, and so in the copy.", len(lost), data)
     target.clear(named)
     target.sync()
+    with (part / FILE).open("rb") as file:
+        os.fsync(file.fileno())
     sync(part)
     return Copied(runs, len(named - lost))
 
 
-def _snapshot(source: Path, target: Path) -> int:
-    """Copy the database as it is at this moment; return how many runs it has."""
-    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
-        version = read.execute("PRAGMA user_version").fetchone()[0]
-        if not schema.OLDEST <= version <= schema.VERSION:
-            raise ConfigError(f"{source} was written by another version of the server.", where="--data")
-        read.backup(written)
-        runs: int = written.execute("SELECT COUNT(*) FROM runs").fetchone()[0]
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-    return runs
-
-
-def _named(database: Path) -> set[str]:
-    with closing(sqlite3.connect(database)) as db:
-        rows = [row for table in _TABLES for row in db.execute(f"SELECT blob FROM {table}")]
+def _named(db: sqlite3.Connection) -> set[str]:
+    rows = [row for table in _TABLES for row in db.execute(f"SELECT blob FROM {table}")]
     return {blob for (blob,) in rows if blob}
 
 

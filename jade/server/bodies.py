@@ -6,13 +6,15 @@ import asyncio
 import json
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+_PIECE = 256 << 10  # bytes that are unpacked at once
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -86,8 +88,8 @@ class Bodies:
             if not counted:
                 yield body
                 return
-            self._check_values(body)
             async with self._big:
+                await run_in_threadpool(self._check_values, body)
                 yield body
         finally:
             self._held -= counted
@@ -125,14 +127,12 @@ class Bodies:
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if encoding == "gzip" else None
         size = 0
         async for chunk in self.chunks(request):
-            try:
-                data = unpack.decompress(chunk, limit + 1 - size) if unpack else chunk
-            except zlib.error:
-                raise RejectedError(400, "The body is not gzip.") from None
-            size += len(data)
-            if size > limit:
-                raise RejectedError(413, f"A request may have {limit} bytes.")
-            yield data
+            for data in _pieces(unpack, chunk) if unpack else (chunk,):
+                size += len(data)
+                if size > limit:
+                    raise RejectedError(413, f"A request may have {limit} bytes.")
+                yield data
+                await asyncio.sleep(0)  # a little may unpack to very much: others have their turn
         if unpack and (not unpack.eof or unpack.unused_data):
             raise RejectedError(400, "The body is not one whole gzip.")
 
@@ -144,6 +144,16 @@ class Bodies:
     def _check_values(self, body: bytearray) -> None:
         if sum(map(body.count, (b",", b"[", b"{"))) > self._limits.values:
             raise RejectedError(413, f"A request may have {self._limits.values} values.")
+
+
+def _pieces(unpack: zlib._Decompress, packed: bytes) -> Iterator[bytes]:
+    """Unpack a part of a body, a little at a time."""
+    while packed:
+        try:
+            yield unpack.decompress(packed, _PIECE)
+        except zlib.error:
+            raise RejectedError(400, "The body is not gzip.") from None
+        packed = unpack.unconsumed_tail
 
 
 def parsed(body: bytearray) -> dict[str, Any]:

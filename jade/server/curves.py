@@ -45,16 +45,25 @@ class Curve:
 
 def of_runs(db: sqlite3.Connection, runs: Sequence[int], key: str) -> dict[int, Curve]:
     """Return the curves of one key, by the id of the run; runs without the key are missing."""
+    return of_keys(db, runs, [key])[key]
+
+
+def of_keys(db: sqlite3.Connection, runs: Sequence[int], keys: Sequence[str]) -> dict[str, dict[int, Curve]]:
+    """Return the curves of some keys, by key and id of the run."""
+    found = {key: _stored(db, runs, key) for key in keys}
+    for run in _rewritten(db, runs):  # its rows are read once, for all keys
+        known = _from_lines(db, run)
+        for key in known.keys() & found.keys():
+            found[key][run] = known[key].curve()
+    return found
+
+
+def _stored(db: sqlite3.Connection, runs: Sequence[int], key: str) -> dict[int, Curve]:
     rows = db.execute(
         "SELECT * FROM curves WHERE key = ? AND run IN (SELECT value FROM json_each(?))",
         (key, json.dumps(runs)),
     )
-    found = {row["run"]: _Growing.of(row).curve() for row in rows}
-    for run in _rewritten(db, runs):
-        growing = _from_lines(db, run).get(key)
-        if growing is not None:
-            found[run] = growing.curve()
-    return found
+    return {row["run"]: _Growing.of(row).curve() for row in rows}
 
 
 def keys(db: sqlite3.Connection, runs: Sequence[int]) -> list[str]:
@@ -74,22 +83,26 @@ def numbers(line: int, row: Mapping[str, Any]) -> Numbers:
     return _x(line, row), dict(islice(((key, y) for key, y in found if y is not None), MOST_KEYS))
 
 
-def extend(db: sqlite3.Connection, run: int, rows: Iterable[Numbers]) -> None:
+def extend(db: sqlite3.Connection, run: int, rows: Sequence[Numbers]) -> None:
     """Add the numbers of rows to the curves of a run, after those that it has."""
-    points = _points(rows)
-    if not points:
+    wanted = {key for _, values in rows for key in values}
+    if not wanted:
         return
     known = {
         row["key"]: _Growing.of(row)
         for row in db.execute(
             "SELECT * FROM curves WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
-            (run, json.dumps(list(points))),
+            (run, json.dumps(list(wanted))),
         )
     }
     room = 0
-    if len(known) < len(points):
+    if len(known) < len(wanted):
         room = MOST_KEYS - db.execute("SELECT COUNT(*) FROM curves WHERE run = ?", (run,)).fetchone()[0]
-    grown = _grown(known, points, room)
+    _grow(known, rows, room)
+    _store(db, run, known)
+
+
+def _store(db: sqlite3.Connection, run: int, grown: Mapping[str, _Growing]) -> None:
     db.executemany(
         "INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET"
         " count = excluded.count, least = excluded.least, most = excluded.most, last_x = excluded.last_x,"
@@ -121,8 +134,9 @@ def forget(db: sqlite3.Connection, run: int) -> None:
 def mend(db: sqlite3.Connection) -> None:
     """Make the curves of all runs whose rows were rewritten."""
     for (run,) in db.execute("SELECT run FROM rewritten").fetchall():
+        made = _from_lines(db, run)
         forget(db, run)
-        extend(db, run, _rows(db, run))
+        _store(db, run, made)
 
 
 def _rewritten(db: sqlite3.Connection, runs: Sequence[int]) -> list[int]:
@@ -131,7 +145,9 @@ def _rewritten(db: sqlite3.Connection, runs: Sequence[int]) -> list[int]:
 
 
 def _from_lines(db: sqlite3.Connection, run: int) -> dict[str, _Growing]:
-    return _grown({}, _points(_rows(db, run)), MOST_KEYS)
+    known: dict[str, _Growing] = {}
+    _grow(known, _rows(db, run), MOST_KEYS)
+    return known
 
 
 def _rows(db: sqlite3.Connection, run: int) -> Iterator[Numbers]:
@@ -184,24 +200,16 @@ class _Growing:
         return Curve([*self.points[::2], *last_x], [*self.points[1::2], *last_y], self.least, self.most)
 
 
-def _grown(
-    known: dict[str, _Growing], points: Mapping[str, list[tuple[float, float]]], room: int
-) -> dict[str, _Growing]:
-    """Add points to the curves of their keys, of which so many may be new."""
-    new = [key for key in points if key not in known][: max(0, room)]
-    grown = known | {key: _Growing() for key in new}
-    for key, growing in grown.items():
-        for x, y in points[key]:
-            growing.add(x, y)
-    return grown
-
-
-def _points(rows: Iterable[Numbers]) -> dict[str, list[tuple[float, float]]]:
-    points: dict[str, list[tuple[float, float]]] = {}
+def _grow(known: dict[str, _Growing], rows: Iterable[Numbers], room: int) -> None:
+    """Add rows to the curves of their keys, of which so many may be new; one row at a time is in memory."""
     for x, values in rows:
         for key, y in values.items():
-            points.setdefault(key, []).append((x, y))
-    return points
+            if key not in known:
+                if room <= 0:
+                    continue
+                room -= 1
+                known[key] = _Growing()
+            known[key].add(x, y)
 
 
 def _is_shown(key: str) -> bool:

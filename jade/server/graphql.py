@@ -165,7 +165,7 @@ class _Roots:
         return next((root for root in self._of.get(operation, ()) if hasattr(type(root), name)), None)
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=64)
 def _parsed(text: str) -> DocumentNode:
     document = parse(text, no_location=True, max_tokens=20_000)
     return visit(document, _Untyped())  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ The client repeats a request for minutes on an answer of 500 or more: what fails
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import errno
@@ -43,6 +44,7 @@ SHORTEST_KEY = 40  # the client itself refuses a shorter one
 # The client sends a file again on this answer, and not on 408.
 _AGAIN = 429
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+_PAGES_AT_ONCE = 4  # that are made: of many that take long, most wait, and leave threads to runs and agents
 _OPERATION = re.compile(r"\w{1,64}", re.ASCII)
 
 _ASK_FOR_THE_KEY = {"WWW-Authenticate": 'Basic realm="JADE: user api, password the key of the server"'}
@@ -112,6 +114,7 @@ class _Doors:
         self._key = api_key
         self._limits = limits
         self._bodies = Bodies(limits)
+        self._readers = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._health = Health(parts, limits.disk)
 
     async def graphql(self, request: Request) -> Response:
@@ -209,7 +212,8 @@ class _Doors:
 
         async def shown(request: Request) -> Response:
             self._admit_reader(request)
-            return await run_in_threadpool(page.answer, request)
+            async with self._readers:
+                return await run_in_threadpool(page.answer, request)
 
         return shown
 
@@ -226,7 +230,8 @@ class _Doors:
             try:
                 self._admit(request)
             except RejectedError as error:
-                raise RejectedError(401, str(error), _ASK_FOR_THE_KEY) from None
+                asked = _ASK_FOR_THE_KEY if error.status == 401 else None
+                raise RejectedError(error.status, str(error), asked) from None
         elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
 
@@ -234,8 +239,11 @@ class _Doors:
         """Let a request in that has a key, and on loopback only one that was meant for it.
 
         A web page that is open in a browser could reach a server on loopback as well; but it cannot send a
-        key without asking first, nor under the name of this machine.
+        key without asking first, nor under the name of this machine. A browser that was told the key sends it
+        by itself, whichever page asks: so a page of another server is told apart by the origin that it names.
         """
+        if not _is_own_origin(request):
+            raise RejectedError(403, "This is asked for by a page of another server.")
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         try:
             text = base64.b64decode(encoded, validate=True).decode()
@@ -249,6 +257,12 @@ class _Doors:
                 raise RejectedError(401, "This is not the API key of this server.")
         elif not is_loopback(_host(request)):
             raise RejectedError(403, "This server is for its own machine only.")
+
+
+def _is_own_origin(request: Request) -> bool:
+    """Say whether no page asks, or one of this server; its scheme may be that of a proxy."""
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
 
 
 def _host(request: Request) -> str:

@@ -26,6 +26,7 @@ _MOST_WAITING = 10_000  # lines that a terminal has not taken
 _END_SECONDS = 2.0
 _STDERR = 2
 _LONGEST_PATH = 300
+_LONGEST_METHOD = 20
 _TOKEN = re.compile(r"/storage/[^/]*")
 _PLAIN = "/:@!$&'()*+,;=~"
 _log = logging.getLogger("jade.server.requests")
@@ -59,8 +60,10 @@ class Requests:
         finally:
             milliseconds = (time.perf_counter() - began) * 1000
             level = logging.INFO if 100 <= status < 400 else logging.WARNING
-            asked = f"{scope['method']} {shown(scope['path'])} {scope.get('state', {}).get('operation', '')}"
-            _log.log(level, "%s %s %.1f ms %d bytes", asked.rstrip(), status or "-", milliseconds, size)
+            asked = [scope["method"][:_LONGEST_METHOD], shown(scope["path"])]
+            asked.append(scope.get("state", {}).get("operation", ""))
+            said = " ".join(filter(None, asked))
+            _log.log(level, "%s %s %.1f ms %d bytes", said, status or "-", milliseconds, size)
 
 
 def shown(path: str) -> str:

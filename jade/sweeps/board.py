@@ -94,9 +94,10 @@ class _Table:
     """A table with a row for each trial, as many as the terminal has room for."""
 
     def __init__(self, out: TextIO) -> None:
-        from rich.console import Console  # an extra
+        from rich.console import Console, Group  # an extra
         from rich.live import Live
 
+        self._rows = Group()
         self._out = out
         self._console = Console(file=out)
         self._live = Live(console=self._console, auto_refresh=False)
@@ -137,6 +138,7 @@ class _Table:
             )
         left = len(rows) - len(shown)
         more = [Text(f"… and {left} more", style="dim")] if left else []
+        self._rows = Group(table, *more)
         with voice.heard_or_not(self._out):
             self._live.update(Group(table, *more, Text(standing(trials))), refresh=True)
 
@@ -146,8 +148,9 @@ class _Table:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Leave the table where it is."""
+        """Leave the table where it is; how the sweep stands is said by what follows."""
         with voice.heard_or_not(self._out):
+            self._live.update(self._rows, refresh=True)
             self._live.stop()
 
 
@@ -170,10 +173,12 @@ def chosen(rows: Sequence[Trial], best: Trial | None, room: int) -> list[Trial]:
 
 def standing(trials: Trials) -> str:
     """Return on one line how a sweep stands."""
-    counts = found.counts(trials.rows)
+    again = found.tried_again(trials)
+    counts = found.counts(trial for trial in trials.rows if trial.run_id not in again)
     of = f" of {trials.run_cap}" if trials.run_cap else ""
     text = f"{counts.pop('finished', 0)}{of} finished"
     text += "".join(f", {count} {state}" for state, count in counts.items())
+    text += f", {len(again)} failed and tried again" if again else ""
     best = found.best_of(trials)
     if best is not None:
         text += f"; best {trials.metric} {number_text(best.last)} ({best.name})"

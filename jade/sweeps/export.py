@@ -24,8 +24,7 @@ from jade import config, params, scalars
 from jade import trials as found
 from jade.config import SECTIONS, TOP, Config
 from jade.errors import ConfigError, JadeError
-from jade.options import project_environment
-from jade.sweeps import sources, yaml_edit
+from jade.sweeps import kept, sources, yaml_edit
 from jade.sweeps.show import GOALS
 from jade.sweeps.sources import Source
 from jade.trials import Trial
@@ -38,7 +37,7 @@ _ENDINGS = (".yml", ".yaml")
 def export(arguments: Sequence[str]) -> int:
     """Write the YAML files of one trial, so that the winner becomes a configuration."""
     given = _parser().parse_args(arguments)
-    environ = project_environment(os.environ)
+    environ = kept.surroundings(given, os.environ)
     targets = targets_of(given.output)
     _refuse_existing(targets, given.force)
     with sources.opened(given.sweep, environ) as source:
@@ -53,6 +52,7 @@ def export(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m jade sweep export",
         description=export.__doc__,
         epilog="-o winner.yml writes winner_model.yml, winner_data.yml and winner_eval.yml; -o winner writes"
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--metric", metavar="NAME", help="which decides what is best (default: the sweep's)")
     parser.add_argument("--goal", choices=GOALS, help="of the metric (default: the sweep's)")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
+    kept.take_root(parser)
     return parser
 
 

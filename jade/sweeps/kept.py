@@ -6,6 +6,7 @@ the picture of the result, and what W&B's client writes for the agents.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jade.errors import ConfigError
+from jade.options import project_environment
 
 FOLDER = "sweeps"  # in the experiments folder
 FILE = "sweep.json"
@@ -46,6 +48,22 @@ class Kept:
     def name(self) -> str:
         """The sweep's id."""
         return self.path.rpartition("/")[2]
+
+
+def take_root(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told the experiments folder."""
+    parser.add_argument(
+        "--experiments-root",
+        metavar="DIR",
+        help="folder of the runs (default: EXPERIMENTS_ROOT, else experiments)",
+    )
+
+
+def surroundings(given: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment, `.env` included, with the experiments folder that a command was told."""
+    found = project_environment(environ)
+    root = given.experiments_root or found.get("EXPERIMENTS_ROOT") or "experiments"
+    return {**found, "EXPERIMENTS_ROOT": str(root)}
 
 
 def digest_of(content: Mapping[str, Any], project: str) -> str:

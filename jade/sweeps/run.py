@@ -22,7 +22,6 @@ from typing import Any
 
 from jade import lock, sweep_check, sweep_file
 from jade.errors import ConfigError, TrackingError, raise_all
-from jade.options import project_environment
 from jade.sweep_file import Sweep
 from jade.sweeps import asked, ending, kept, service, voice
 from jade.sweeps.agents import Agents
@@ -48,8 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     voice.prepare()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     _refuse_numbers(given)
-    environ = project_environment(os.environ)
-    root = Path(given.experiments_root or environ.get("EXPERIMENTS_ROOT") or "experiments")
+    environ = kept.surroundings(given, os.environ)
+    root = Path(environ["EXPERIMENTS_ROOT"])
     environ["EXPERIMENTS_ROOT"] = str(root.absolute())
     sweep = _checked(given.file, environ)
     if given.count is not None:
@@ -75,7 +74,9 @@ def _run(sweep: Sweep, given: argparse.Namespace, server: Service, root: Path) -
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m jade sweep run", description=run.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m jade sweep run", description=run.__doc__, allow_abbrev=False
+    )
     parser.add_argument("file", metavar="FILE", type=Path, help="of the sweep, as `wandb sweep` takes it")
     parser.add_argument(
         "--agents", metavar="N", type=int, default=1, help="how many trials at the same time (default 1)"
@@ -95,11 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--new", action="store_true", help="make a new sweep, even if this one was begun before"
     )
-    parser.add_argument(
-        "--experiments-root",
-        metavar="DIR",
-        help="folder of the runs (default: EXPERIMENTS_ROOT, else experiments)",
-    )
+    kept.take_root(parser)
     return parser
 
 
@@ -182,7 +179,8 @@ class _Work:
         if wish.times and not self._why:
             self._why = "The sweep was stopped; the same command goes on with it."
             return wish.exit_code
-        return 1 if self._why else 0
+        is_in_vain = self._failure and all(trial.state != "finished" for trial in self._trials.rows)
+        return 1 if self._why or is_in_vain else 0
 
     @property
     def _page(self) -> str:
@@ -296,7 +294,9 @@ class _Work:
         """Return what the command ends with, where `root` is the experiments folder that it was given."""
         embedded = self._server.embedded
         pages = (
-            "python -m jade server" if embedded is not None and embedded.ends_with_its_users else self._page
+            f"python -m jade server, then {self._page}"
+            if embedded is not None and embedded.ends_with_its_users
+            else self._page
         )
         environ = dict(self._server.environ)
         words = ending.Words(self._why or self._failure, pages, root, environ)

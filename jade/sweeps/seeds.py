@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from jade.trials import Trial, Trials, value_of
+from jade.trials import Trial, Trials, tried_again, value_of
 
 SEED = "seed"
 
@@ -64,7 +64,8 @@ def groups(trials: Trials) -> list[Group]:
     """Return the points of a sweep, the best mean first, those without a value last."""
     found: dict[str, list[Trial]] = {}
     keys = [key for key in trials.parameters if key != SEED]
-    for trial in trials.rows:
+    again = tried_again(trials)
+    for trial in (trial for trial in trials.rows if trial.run_id not in again):
         found.setdefault(repr(_params(trial, keys)), []).append(trial)
     sign = -1 if trials.goal == "maximize" else 1
     made = [_group(rows, keys) for rows in found.values()]

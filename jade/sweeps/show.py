@@ -12,8 +12,7 @@ from typing import Any
 
 from jade import trials as found
 from jade.errors import ConfigError
-from jade.options import project_environment
-from jade.sweeps import picture, seeds, sheet, sources, table
+from jade.sweeps import kept, picture, seeds, sheet, sources, table
 from jade.sweeps.board import standing
 from jade.sweeps.sheet import Sheet
 from jade.trials import Trials
@@ -26,7 +25,7 @@ def show(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     if given.top is not None and given.top < 1:
         raise ConfigError(f"{given.top} is too few.", where="--top", hint="At least 1.")
-    with sources.opened(given.sweep, project_environment(os.environ)) as source:
+    with sources.opened(given.sweep, kept.surroundings(given, os.environ)) as source:
         trials, warnings = source.trials(given.metric, GOALS.get(given.goal))
     sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
     sys.stdout.write(_told(trials, given))
@@ -39,6 +38,7 @@ def show(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="python -m jade sweep show",
         description=show.__doc__,
         epilog="Trials that differ by their seed alone are one row: mean ± standard deviation of those that"
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--each", action="store_true", help="every trial, also where the seed is swept")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="(default table)")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw a picture: .png, .pdf or .svg")
+    kept.take_root(parser)
     return parser
 
 

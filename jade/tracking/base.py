@@ -68,6 +68,9 @@ class Tracker(Protocol):
     def was_stopped(self) -> bool:
         """Say whether it was the tracker's server that wants the run to stop."""
 
+    def tell(self, text: str) -> None:
+        """Show a text after what the program has printed: why the run failed, which is printed too late."""
+
     def finish(self, status: str, exit_code: int) -> None:
         """Close the run as "finished", "stopped" or "failed"; a second call does nothing."""
 

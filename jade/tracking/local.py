@@ -64,6 +64,9 @@ class LocalTracker:
         """Return False: there is no server."""
         return False
 
+    def tell(self, text: str) -> None:
+        """Do nothing: the program prints it."""
+
     def finish(self, status: str, exit_code: int) -> None:
         """Do nothing: the status is in the folder already."""
 

@@ -225,6 +225,11 @@ class WandbTracker:
         except Exception:  # noqa: BLE001 - whatever a later wandb makes of it, the run has to end well
             return False
 
+    def tell(self, text: str) -> None:
+        """Write a text into the run's logs on W&B, which shows nothing that is printed after `finish`."""
+        if self._run is not None:
+            self._run.write_logs(text)
+
     def finish(self, status: str, exit_code: int) -> None:
         """Close the run on W&B, which shows one that ends with another code than 0 as failed or preempted."""
         run, self._run = self._run, None

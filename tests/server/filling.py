@@ -32,6 +32,11 @@ CONFIG = {
 }
 
 
+FIND = """query ($entity: String!, $project: String!, $run: String!) {
+  project(name: $project, entityName: $entity) { run(name: $run) { id } } }"""
+DELETE = "mutation ($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId } }"
+
+
 class Filler:
     """Makes sweeps and runs on a server, over one connection."""
 
@@ -73,6 +78,10 @@ class Filler:
         self.begin(run, params, sweep=self.name)
         return run, params
 
+    def nothing_left(self):
+        """Let the agent ask for a trial where there is none any more."""
+        self._graphql(BEAT, id=self._agent, runs="{}")
+
     def begin(self, run, config=None, **more):
         """Begin a run."""
         given = {
@@ -81,6 +90,11 @@ class Filler:
             **more,
         }  # fmt: skip
         self._graphql(RUN, input=given)
+
+    def delete(self, run):
+        """Delete a run."""
+        found = self._graphql(FIND, entity=self.entity, project=self.project, run=run)
+        self._graphql(DELETE, id=found["project"]["run"]["id"])
 
     def log(self, run, rows, **more):
         """Log rows of a run, after those that it has; its summary is the last values."""

@@ -150,6 +150,28 @@ def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+def test_files_that_are_replaced_while_the_database_is_copied_do_not_make_it_begin_again(
+    tmp_path, monkeypatch
+):
+    with opened(tmp_path / "data") as doors:
+        doors.begin("r")
+        assert doors.ask("PUT", put_address(doors, "r", "model.pt"), b"old").status == 200
+        rounds, link = [], backup._link
+
+        def and_replaced(*given):
+            rounds.append(link(*given))
+            assert doors.ask("PUT", put_address(doors, "r", "model.pt"), b"new").status == 200
+            return rounds[-1]
+
+        monkeypatch.setattr(backup, "_link", and_replaced)
+        backup.copy(tmp_path / "data", tmp_path / "copy")
+
+    assert rounds == [set()]
+    check_integrity(tmp_path / "copy")
+    with opened(tmp_path / "copy") as doors:
+        assert contents(doors, "r", "model.pt").body == b"old"
+
+
 def test_a_file_that_is_lost_in_the_original_is_told_of_and_no_obstacle(tmp_path):
     with_a_file(tmp_path / "data")
     for blob in (tmp_path / "data" / "files").glob("*/*"):

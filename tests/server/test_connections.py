@@ -1,30 +1,35 @@
 """Clients that mean harm, or are broken: they get 4xx, cost bounded memory, and are in nobody's way."""
 
+import errno
 import json
 import random
+import select
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from contextlib import ExitStack, closing, suppress
 
 import pytest
 
+from jade.server import bodies
 from jade.server.bodies import Limits
 from jade.server.connections import Bounds
 from jade.server.tokens import SECONDS, Right, Tokens
 from tests.server.conftest import wait_until
 from tests.server.doors import authorization, opened
+from tests.server.test_http import put_address
 
-SHORT = Limits(patience=0.3, progress=1000, small=1_000, held=50_000, request=100_000, stream=100_000)
+SHORT = Limits(patience=1.0, progress=1000, small=1_000, held=50_000, request=100_000, stream=100_000)
 KEY = f"Authorization: {authorization()['Authorization']}\r\n"
 
 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory):
     """A server that waits for nobody for long."""
-    with opened(tmp_path_factory.mktemp("data"), limits=SHORT, bounds=Bounds(50, 0.3)) as found:
+    with opened(tmp_path_factory.mktemp("data"), limits=SHORT, bounds=Bounds(300, 1.0, 0.5)) as found:
         found.begin("honest")
         yield found
 
@@ -141,7 +146,7 @@ def test_a_body_that_is_slow_but_comes_is_taken(doors, honest):
     with ExitStack() as stack:
         connection = connected(doors, stack)
         connection.sendall(head.encode())
-        connection.settimeout(0.05)
+        connection.settimeout(0.15)
         for place in range(0, len(body) - 1000, 1000):
             connection.sendall(body[place : place + 1000])
             with pytest.raises(TimeoutError):  # it waits for more
@@ -160,6 +165,7 @@ def test_connections_that_say_nothing_keep_nobody_out(tmp_path):
         doors.begin("r")
         silent = [connected(doors, stack) for _ in range(200)]
 
+        wait_until(lambda: doors.stream("r", {}).status == 200)
         statuses = {doors.stream("r", {}).status for _ in range(20)}
 
         assert statuses == {200}
@@ -226,6 +232,50 @@ def test_a_body_of_very_many_values_is_refused_unread(tmp_path, inside):
     assert (reply.status, reply.text) == (413, "A request may have 100000 values.")
 
 
+def unread(doors, stack, requests):
+    """Ask for a file of a megabyte several times on one connection, and do not read what comes."""
+    connection = stack.enter_context(closing(socket.socket()))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", doors.port))
+    connection.sendall(b"GET /static/echarts.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * requests)
+    return connection
+
+
+@pytest.mark.parametrize("requests", [5, 20])
+def test_a_client_that_does_not_read_its_answer_is_cut_off(doors, honest, requests):
+    with ExitStack() as stack:
+        connection = unread(doors, stack, requests)
+        poll = select.poll()
+        poll.register(connection, select.POLLHUP | select.POLLERR)
+
+        assert poll.poll(30_000)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+
+def test_answers_that_nobody_takes_are_held_up_to_a_bound(tmp_path):
+    with (
+        opened(tmp_path, bounds=Bounds(answer_seconds=60, untaken=4 << 20)) as doors,
+        ExitStack() as stack,
+    ):
+        poll = select.poll()
+        first = unread(doors, stack, 10)
+        poll.register(first, select.POLLHUP | select.POLLERR)
+        others = [unread(doors, stack, 10) for _ in range(30)]
+
+        assert poll.poll(30_000)
+        assert doors.ask("GET", "/healthz").status == 200
+        assert len(others) == 30
+
+
+def test_what_unpacks_to_very_much_is_unpacked_a_little_at_a_time():
+    packed = zlib.compress(b" " * 10_000_000)
+
+    pieces = list(bodies._pieces(zlib.decompressobj(), packed))
+
+    assert sum(map(len, pieces)) == 10_000_000
+    assert max(map(len, pieces)) == 256 << 10
+
+
 def test_two_hundred_hostile_connections_disturb_no_other_client(doors, honest):
     chance = random.Random(0)
     attacks = [
@@ -248,6 +298,21 @@ def test_two_hundred_hostile_connections_disturb_no_other_client(doors, honest):
     assert {said[:10] for said in answers} <= {b"HTTP/1.1 4", b"HTTP/1.1 5", b""}
     assert sum(said.startswith(b"HTTP/1.1 4") for said in answers) > 100
     assert all(said.startswith(b"HTTP/1.1 503") for said in answers if said.startswith(b"HTTP/1.1 5"))
+
+
+def test_an_answer_that_nobody_reads_is_broken_off(tmp_path, caplog):
+    caplog.set_level("INFO")
+    weights = bytes(40_000_000)  # more than sockets hold
+    with opened(tmp_path, bounds=Bounds(answer_seconds=0.3)) as doors, ExitStack() as stack:
+        doors.begin("r")
+        assert doors.ask("PUT", put_address(doors, "r", "model.pt"), weights).status == 200
+        token = doors.parts.tokens.make(Right("get", "files", 1, "model.pt"))
+        unread = connected(doors, stack)
+        unread.sendall(f"GET /storage/{token}/model.pt HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_until(lambda: "GET /storage/-/model.pt" in caplog.text)
+
+        assert len(answer(unread)) < len(weights)
+        assert doors.ask("GET", f"/storage/{token}/model.pt").body == weights
 
 
 def test_an_address_of_a_file_that_is_out_of_date_allows_nothing(doors):

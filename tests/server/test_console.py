@@ -43,6 +43,18 @@ def test_colors_become_classes_and_end_where_they_are_ended():
 
 
 @pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("\x1b[38;5;1mx", ""), ("\x1b[38;2;1;2;31mx", ""), ("\x1b[48;5;4;31mx", "ansi-red"), ("\x1b[38mx", ""),
+        ("\x1b[31m\x1b[38;5;200mx", ""), ("\x1b[1;3;4m\x1b[22mx", "ansi-italic ansi-underlined"),
+        ("\x1b[1;3;4;23;24mx", "ansi-bold"),
+    ],
+)  # fmt: skip
+def test_colors_of_a_table_are_no_styles_and_styles_end(text, classes):
+    assert console.line(1, text).spans == [Span(classes, "x")]
+
+
+@pytest.mark.parametrize(
     "hidden",
     ["\x1b[2K", "\x1b[10;20H", "\x1b]0;a title\x07", "\x1b]8;;http://evil.example\x1b\\", "\x1b(B", "\x1b[?25l", "\x00", "\x08",
      "\x7f", "\x9b", "\x1b[38;5;200m", "\x1b[" + "9" * 500 + "m", "\x1b"],

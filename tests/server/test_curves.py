@@ -234,3 +234,16 @@ def test_curves_of_rewritten_rows_are_made_when_the_server_starts_again(tmp_path
         db = doors.parts.store.read()
         assert not curves.is_rewritten(db, 1)
         assert curves.of_runs(db, [1], "loss")[1].y == [2.0]
+
+
+def test_the_rows_of_a_rewritten_run_are_read_once_for_all_keys(drawn):
+    keys = [f"key{number}" for number in range(50)]
+    drawn.log(*({key: number for key in keys} for number in range(3)))
+    drawn.log(dict.fromkeys(keys, 7), offset=1)
+    asked = []
+    drawn.db.set_trace_callback(asked.append)
+
+    found = curves.of_keys(drawn.db, [drawn.run], keys)
+
+    assert {tuple(found[key][drawn.run].y) for key in keys} == {(0.0, 7.0, 2.0)}
+    assert sum("FROM lines" in query for query in asked) == 1

@@ -98,6 +98,25 @@ def test_a_request_without_a_key_is_refused(doors, path, header):
     assert (reply.status, reply.text) == (401, "An API key is needed.")
 
 
+@pytest.mark.parametrize("origin", ["http://evil.com", "null", "http://127.0.0.1:1", ""])
+def test_a_page_of_another_server_cannot_use_the_key_that_a_browser_knows(tmp_path, origin):
+    key = "secret-" + "s" * 40
+    with opened(tmp_path, api_key=key) as doors:
+        given = {**authorization(key), "Origin": origin}
+
+        replies = [
+            doors.ask("POST", "/graphql", VIEWER, {**given, "Content-Type": "text/plain"}),
+            doors.stream("r", {}, **given),
+            doors.ask("GET", "/e/p", headers=given),
+        ]
+        own = doors.ask("POST", "/graphql", VIEWER, {**given, "Origin": f"http://127.0.0.1:{doors.port}"})
+
+    assert {(reply.status, reply.text) for reply in replies} == {
+        (403, "This is asked for by a page of another server.")
+    }
+    assert own.status == 200
+
+
 def test_where_a_key_is_set_every_request_needs_it(tmp_path):
     with opened(tmp_path, api_key="secret-" + "s" * 40) as doors:
         wrong = doors.ask("POST", "/graphql", VIEWER)

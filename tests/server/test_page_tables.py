@@ -39,7 +39,7 @@ ROWS = {
 
 def found(text):
     conditions = filter_text.parse(text, NAMES)
-    return [key for key, cells in ROWS.items() if all(one.holds(cells) for one in conditions)]
+    return [key for key, cells in ROWS.items() if filter_text.finds(conditions, cells)]
 
 
 def table(query="", rows=ROWS, order=("name", "asc")):
@@ -201,6 +201,7 @@ def test_numbers_of_like_size_have_as_many_decimals():
     assert words.alike([1, 2.5, math.inf, None, "x", True]) == {1: "1.0000", 2.5: "2.5000", math.inf: "∞"}
     assert words.alike([1, 30]) == {1: "1", 30: "30"}
     assert words.alike([1e-7, 0.5]) == {1e-7: "1e-07", 0.5: "0.5"}
+    assert words.alike([0.0003296, 0.548]) == {0.0003296: "0.0003296", 0.548: "0.548"}
     assert words.alike([]) == {}
 
 

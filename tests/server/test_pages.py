@@ -153,6 +153,35 @@ def test_runs_of_a_project_are_found_by_what_they_are_told_and_what_they_logged(
     assert "2 of 7 runs" in reply.text
 
 
+def test_the_sweep_of_a_run_is_a_link_and_its_epochs_are_those_it_has_made(get, filler):
+    sweep = filler.sweep({**GRID, "parameters": {**GRID["parameters"], "epochs": {"value": 30}}})
+    run, params = filler.trial()
+    filler.begin(run, {**params, "epochs": 30}, sweep=sweep)
+
+    reply = get("/local/digits")
+
+    assert f'<td><a href="/local/digits/sweeps/{sweep}">six points</a></td>' in reply.text
+    assert rows_of(reply, "Runs")[1][5] == "–"
+
+
+def test_counters_and_best_values_are_no_columns_of_their_own(get, filler):
+    filler.begin("one")
+    filler.log("one", [{"loss": 1.0, "loss/best": 1.0, "row": 3, "iterations": 7, "epochs": 2}])
+
+    assert rows_of(get("/local/digits"), "Runs")[0][5:] == ["Epochs", "loss"]
+
+
+def test_agents_are_counted_as_long_as_there_is_something_to_do(get, filler, grid):
+    under_way = get(grid).text
+    filler.sweep({**GRID, "run_cap": 1})
+    run, _ = filler.trial()
+    filler.end(run)
+    filler.nothing_left()
+
+    assert "1 agent at work" in under_way
+    assert "at work" not in get(f"/local/digits/sweeps/{filler.name}").text
+
+
 def test_many_runs_are_shown_a_hundred_at_a_time(get, filler):
     for number in range(101):
         filler.begin(f"run-{number:03}")
@@ -226,7 +255,8 @@ def test_the_header_says_which_way_the_table_is_sorted(get, grid):
 def test_what_is_wrong_with_a_filter_is_told_in_place(get, grid):
     reply = get(grid, q="epoch>1")
 
-    fault = unescape(reply.text.partition('role="alert">')[2].partition("</p>")[0])
+    form = reply.text.partition('<form id="filter"')[2].partition("</form>")[0]
+    fault = unescape(form.partition('id="fault"')[2].partition(">")[2].partition("</p>")[0])
     assert reply.status == 200
     assert fault.startswith("There is no column epoch.\n  at: filter\n  did you mean: epochs\n")
     assert len(rows_of(reply, "Trials")) == 7

@@ -35,7 +35,7 @@ def run_of(store, rows, name="r"):
 
 
 def within(store, run, key, low=-math.inf, high=math.inf, axis="iterations"):
-    points = run_curves.within(store.read(), run, key, axis, (low, high))
+    points = run_curves.within(store.read(), run, [key], axis, (low, high))[key]
     return list(zip(points.x, points.y, strict=True))
 
 

@@ -244,6 +244,24 @@ def test_metrics_are_in_the_order_in_which_one_looks_at_them(doors):
     assert re.findall(r'data-key="([^"]*)"', shown.html) == ["KL", "Rec Loss", "Accuracy", "Parts/Loss"]
 
 
+def test_a_last_value_that_is_not_finite_is_not_hidden_by_the_one_before(doors):
+    run = begin(doors)
+    log(doors, run, [{"loss": 2.0}, {"loss": 1.0}, {"loss": "NaN"}])
+
+    shown = page(doors, run)
+
+    assert ["loss", "NaN", "–", "1", "2"] in shown.rows
+
+
+@pytest.mark.parametrize(("code", "is_there"), [(0, False), (1, True)])
+def test_a_run_that_failed_leads_to_what_it_printed_last(doors, code, is_there):
+    run = begin(doors)
+    log(doors, run, [{"loss": 2.0}], printed=["ERROR no loss"])
+    doors.stream(run, {"complete": True, "exitcode": code})
+
+    assert (page(doors, run).links.get("what it printed last") == "#console") is is_there
+
+
 def test_more_metrics_than_can_be_drawn_at_once_are_folded(doors, run):
     log(doors, run, [{f"m{number:03}": 1.0 for number in range(120)}])
 
@@ -307,6 +325,7 @@ def test_runs_that_are_ticked_are_compared(doors):
 
     assert reply.headers["location"] == f"/e/p/runs/{names[0]}?with={names[1]}&with={names[2]}#curves"
     assert (none.status, "No run is ticked" in none.text) == (404, True)
+    assert Parsed(none.text).links["e / p"] == "/e/p"
 
 
 def test_a_run_is_added_by_its_name(doors, run):

@@ -51,17 +51,30 @@ def test_the_runs_that_agents_were_given_are_known_by_their_files_of_params(tmp_
     assert kept.handed_out(tmp_path, "s") == ["a", "b"]
 
 
-def test_the_command_of_a_trial_has_its_params_as_json_and_no_macros(tmp_path):
-    path = tmp_path / "s.yml"
-    words = ["${env}", "${interpreter}", "${program}", "--epochs=5", "${args}", "${envvar:FLAG}"]
-    path.write_text(yaml.safe_dump(CONTENT | {"program": "train.py", "command": words}))
+def sweep_in(tmp_path, monkeypatch, program, *words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(program)
+    command = ["${env}", "${interpreter}", "${program}", *words]
+    (tmp_path / "s.yml").write_text(yaml.safe_dump(CONTENT | {"program": "train.py", "command": command}))
+    return sweep_file.read(tmp_path / "s.yml")
 
-    text = command(sweep_file.read(path), {"lr": 2, "name": "it's"}, {"FLAG": "--tracker=local"})
 
-    assert shlex.split(text) == [
-        "python", "train.py", "--epochs=5", "--tracker=local", "--params", '{"lr": 2, "name": "it\'s"}',
-    ]  # fmt: skip
-    assert json.loads(shlex.split(text)[-1]) == {"lr": 2, "name": "it's"}
+def test_the_command_of_a_trial_has_its_params_as_json_and_no_macros(tmp_path, monkeypatch):
+    sweep = sweep_in(
+        tmp_path, monkeypatch, "from jade.cli import main", "--epochs=5", "${args}", "${envvar:FLAG}"
+    )
+
+    text = command(sweep, {"lr": 2, "name": "it's"}, {"FLAG": "--tracker=local"})
+
+    words = shlex.split(text)
+    assert words[:-1] == ["python", "train.py", "--epochs=5", "--tracker=local", "--params"]
+    assert json.loads(words[-1]) == {"lr": 2, "name": "it's"}
+
+
+def test_a_program_that_is_not_jades_gets_its_params_as_its_command_has_them(tmp_path, monkeypatch):
+    sweep = sweep_in(tmp_path, monkeypatch, "print('mine')", "${args}", "--fast")
+
+    assert command(sweep, {"lr": 2}, {}) == "python train.py --lr=2 --fast"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,15 @@ def test_one_line_says_how_a_sweep_stands():
 
     assert standing(trials(*rows)) == "2 of 4 finished, 1 running, 1 failed; best loss 0.5 (trial-2)"
     assert standing(trials(run_cap=None)) == "0 finished"
+
+
+def test_a_failed_trial_that_was_begun_again_is_no_other_trial():
+    first = trial(1, "failed", None)
+    again = replace(trial(2), params=first.params)
+
+    assert standing(trials(first, again, trial(3))) == (
+        "2 of 4 finished, 1 failed and tried again; best loss 1 (trial-2)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -156,10 +156,13 @@ class TrackerContract:
     def test_a_run_that_was_never_started_or_is_closed_may_be_told_more_of_it(self, tracker):
         tracker.describe(FLAT)
         tracker.best({"loss": 1.0})
+        tracker.tell("why")
         tracker.start(FLAT)
+        tracker.tell("two\nlines")
         tracker.finish("finished", 0)
         tracker.describe(FLAT)
         tracker.best({"loss": 1.0})
+        tracker.tell("why")
 
     def test_a_log_without_entries_is_fine(self, started):
         started.log([], 1, 0)

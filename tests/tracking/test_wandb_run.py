@@ -575,6 +575,14 @@ def test_a_kept_file_reaches_the_server_as_it_was_last(server, online):
     assert server.runs["abc"].files["model.pt"] == b"second"
 
 
+def test_what_a_run_is_told_last_is_the_end_of_what_the_server_shows_as_printed(server, online):
+    online("begin(); print('printed'); tracker.tell('Traceback\\nwhy'); tracker.finish('failed', 1)")
+
+    lines = [line.rpartition(" ")[2].rstrip() for line in server.runs["abc"].log]
+
+    assert [line for line in lines if line] == ["printed", "Traceback", "why"]
+
+
 # What wandb is asked for. Only here it is replaced.
 
 

@@ -16,6 +16,7 @@ from jade.errors import (
     JadeError,
     PluginError,
     TrackingError,
+    shown,
 )
 from jade.experiment import Continued, Surroundings
 from jade.intervals import NEVER
@@ -39,6 +40,7 @@ class Tracker(LocalTracker):
         self.kept = []
         self.described = None
         self.preempting = 0
+        self.told = []
         self._was_stopped = was_stopped
 
     @property
@@ -57,6 +59,10 @@ class Tracker(LocalTracker):
 
     def mark_preempting(self):
         self.preempting += 1
+
+    def tell(self, text):
+        assert self.finished is None
+        self.told.append(text)
 
     def was_stopped(self):
         return self._was_stopped
@@ -319,6 +325,27 @@ def test_a_users_exception_fails_the_run_and_keeps_itself(written, around, recor
 
     assert caught.value.__notes__ == ["in train_step of LineTrainer, epoch 0, iteration 0"]
     assert (tracker.finished[0], status(record)["status"]) == ("failed", "failed")
+
+
+def test_why_a_run_fails_is_told_to_the_tracker_before_it_is_closed(written, around, record):
+    written.change(TRAINER, "loss.backward()", "raise ZeroDivisionError('no loss')")
+    tracker = Tracker(record)
+
+    with pytest.raises(ZeroDivisionError):
+        experiment.run(written.composed(), around(), record, tracker)
+
+    (told,) = tracker.told
+    assert told.startswith("Traceback")
+    assert told.endswith("ZeroDivisionError: no loss\nin train_step of LineTrainer, epoch 0, iteration 0")
+
+
+def test_a_mistake_in_a_sweep_is_told_to_the_tracker_as_it_is_printed(written, around, record):
+    tracker = Tracker(record, **{"model.params.nonsense": 1})
+
+    with pytest.raises(ConfigError) as caught:
+        experiment.run(written.composed(), around(), record, tracker)
+
+    assert tracker.told == [shown(caught.value)]
 
 
 def test_a_disk_that_takes_no_status_hides_no_exception_and_still_ends_the_tracker(written, around, record):

@@ -5,6 +5,7 @@ Pure functions. A line is as the client streams it: text with a time before it, 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +21,14 @@ _ESCAPE = re.compile(
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _COLORS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 _STYLES: Mapping[int, str] = {1: "bold", 2: "faint", 3: "italic", 4: "underlined"}
+_ENDS: Mapping[int, frozenset[str]] = {
+    22: frozenset({"bold", "faint"}),
+    23: frozenset({"italic"}),
+    24: frozenset({"underlined"}),
+}
+_FOREGROUND, _BACKGROUND = 38, 48
+_EXTENDED = (_FOREGROUND, _BACKGROUND)
+_EXTENT: Mapping[int, int] = {2: 3, 5: 1}  # numbers of a color: red, green and blue, or its place in a table
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ def line(number: int, streamed: str) -> Line:
 
 def plain(streamed: str) -> str:
     """Return the text of a line, without any style."""
-    return "".join(span.text for span in _spans(_parted(streamed)[1]))
+    return _CONTROL.sub("", _ESCAPE.sub("", _last_written(_parted(streamed)[1])))
 
 
 def _parted(streamed: str) -> tuple[str, str]:
@@ -66,9 +75,13 @@ def _parted(streamed: str) -> tuple[str, str]:
     return (found[2][11:], streamed[found.end() :]) if found else ("", streamed)
 
 
+def _last_written(text: str) -> str:
+    """Return a line without what was written over: what comes after a return without a new line does that."""
+    return text.rstrip("\r\n").rpartition("\r")[2]
+
+
 def _spans(text: str) -> list[Span]:
-    # What comes after a return without a new line is written over what was there.
-    text = text.rstrip("\r\n").rpartition("\r")[2]
+    text = _last_written(text)
     spans, styles, begin = [], _Styles(), 0
     for escape in _ESCAPE.finditer(text):
         spans.append(Span(styles.classes, _CONTROL.sub("", text[begin : escape.start()])))
@@ -91,11 +104,18 @@ class _Styles:
         return " ".join(sorted({f"ansi-{name}" for name in {*self._on, self._color} if name}))
 
     def apply(self, codes: str) -> None:
-        for code in (int(one or 0) for one in codes[:100].split(";")):
+        numbers = iter([int(one or 0) for one in codes[:100].split(";")])
+        for code in numbers:
             if code == 0:
                 self._on, self._color = set(), ""
+            elif code in _EXTENDED:  # what follows chooses a color of many, and is no style
+                kind = next(numbers, 0)
+                self._color = "" if code == _FOREGROUND else self._color
+                list(itertools.islice(numbers, _EXTENT.get(kind, 0)))
             elif code in _STYLES:
                 self._on.add(_STYLES[code])
+            elif code in _ENDS:
+                self._on -= _ENDS[code]
             elif code in range(30, 38) or code in range(90, 98):
                 self._color = _COLORS[code % 10]
             elif code == 39:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jade.errors import ConfigError, JadeError, raise_all
 from jade.server.web import words
 
 LONGEST = 1000
+MOST_FAULTS = 5  # that are shown
+_MOST_NAMES = 300  # among which the nearest one is looked for: that takes time
+_LONGEST_NAME = 60
+_MOST_ENDING = 10
+_BETWEEN = "\0"  # cells
 _TEXT = r'"[^"]*"|[^\s"<>=!]+'
 _PART = re.compile(rf"(?P<no>-?)(?P<first>{_TEXT})(?:\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<second>{_TEXT})?)?")
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -44,19 +50,25 @@ class Condition:
     text: str
     is_turned: bool
 
-    def holds(self, cells: Cells) -> bool:
-        """Say whether it holds for a row."""
-        return self._holds(cells) is not self.is_turned
+    def holds(self, cells: Cells, text: str) -> bool:
+        """Say whether it holds for a row, given all that its cells say in small letters."""
+        return self._holds(cells, text) is not self.is_turned
 
-    def _holds(self, cells: Cells) -> bool:
+    def _holds(self, cells: Cells, text: str) -> bool:
         if self.name is None:
-            wanted = self.text.lower()
-            return any(wanted in words.value(cell).lower() for cell in cells.values())
+            return self.text.lower() in text
         cell = cells.get(self.name)
         if self.sign in _SIGNS:
             number = words.as_float(cell)
             return number is not None and _SIGNS[self.sign](number, float(self.text))
         return _same(cell, self.text) is (self.sign != "!=")
+
+
+def finds(conditions: Sequence[Condition], cells: Cells) -> bool:
+    """Say whether all conditions hold for a row."""
+    has_words = any(condition.name is None for condition in conditions)
+    text = _BETWEEN.join(words.value(cell) for cell in cells.values()).lower() if has_words else ""
+    return all(condition.holds(cells, text) for condition in conditions)
 
 
 def parse(text: str, names: Collection[str]) -> list[Condition]:
@@ -67,7 +79,7 @@ def parse(text: str, names: Collection[str]) -> list[Condition]:
         names: of the columns.
 
     Raises:
-        ConfigError: for every part that cannot be, all at once.
+        ConfigError: for every part that cannot be, at most `MOST_FAULTS` of them at once.
     """
     if len(text) > LONGEST:
         raise ConfigError(f"A filter has up to {LONGEST} characters.", where="filter")
@@ -77,13 +89,16 @@ def parse(text: str, names: Collection[str]) -> list[Condition]:
     faults: list[JadeError] = []
     end = 0
     for part in _PART.finditer(text):
+        if len(faults) >= MOST_FAULTS:
+            break
         _refuse_between(text[end : part.start()], faults)
         end = part.end()
         try:
             found.append(_condition(part, names))
         except ConfigError as fault:
             faults.append(fault)
-    _refuse_between(text[end:], faults)
+    if len(faults) < MOST_FAULTS:
+        _refuse_between(text[end:], faults)
     raise_all(faults)
     return found
 
@@ -123,8 +138,11 @@ def _named(name: str, names: Collection[str]) -> str:
     ending = [known for known in names if known.endswith(f".{name}")]
     if len(ending) == 1:
         return ending[0]
-    problem = f"{name} could be {' or '.join(sorted(ending))}." if ending else f"There is no column {name}."
-    raise ConfigError(problem, where="filter", wanted=name, choices=names)
+    problem = f"{name} could be {' or '.join(sorted(ending)[:_MOST_ENDING])}."
+    if not ending:
+        problem = f"There is no column {name}."
+    near = islice((known for known in names if len(known) <= _LONGEST_NAME), _MOST_NAMES)
+    raise ConfigError(problem, where="filter", wanted=name[:_LONGEST_NAME], choices=near)
 
 
 def _unquoted(text: str) -> str:

@@ -12,15 +12,14 @@ from typing import Any
 
 from jade.server import runs, sweeps
 from jade.server.filters import MISSING, inside
-from jade.server.web import addresses, trials
+from jade.server.web import addresses, run_metrics, trials
 from jade.server.web.table import Column, Row, Table
 from jade.server.web.wanted import Wanted
 
 _MOST_METRICS = 4
-_HIDDEN = ("epochs", "iterations")
 _RUNS = """
 SELECT runs.name, runs.display_name, runs.state, runs.config, runs.summary, runs.tags, runs.created_at,
-    runs.heartbeat_at, COALESCE(sweeps.display_name, sweeps.name) AS sweep_name
+    runs.heartbeat_at, COALESCE(sweeps.display_name, sweeps.name) AS sweep_name, sweeps.name AS sweep_id
 FROM runs LEFT JOIN sweeps ON sweeps.id = runs.sweep WHERE runs.project = ? ORDER BY runs.id DESC
 """
 _SWEEPS = "SELECT * FROM sweeps WHERE project = ? ORDER BY id DESC"
@@ -95,9 +94,12 @@ def _row(project: sqlite3.Row, row: sqlite3.Row, summary: Mapping[str, Any], now
         "sweep": row["sweep_name"],
         "created": row["created_at"],
         "seconds": trials.seconds_of(row, summary),
+        "epochs": logged.get("epochs"),  # not those of the config, which are only wanted
         "tags": ", ".join(json.loads(row["tags"])) or None,
     }
-    return Row(row["name"], cells, addresses.run(project["entity"], project["name"], row["name"]))
+    whose = project["entity"], project["name"]
+    links = {"sweep": addresses.sweep(*whose, row["sweep_id"])} if row["sweep_id"] else {}
+    return Row(row["name"], cells, addresses.run(*whose, row["name"]), links=links)
 
 
 def _metrics(
@@ -111,6 +113,9 @@ def _metrics(
         key
         for one in summaries
         for key, value in one.items()
-        if not key.startswith("_") and key not in _HIDDEN and runs.number_or_none(value) is not None
+        if not key.startswith("_")
+        and not key.endswith(run_metrics.BEST)
+        and key not in run_metrics.COUNTERS
+        and runs.number_or_none(value) is not None
     )
     return [*dict.fromkeys([*wanted, *(key for key, _ in frequent.most_common())])][:_MOST_METRICS]

@@ -71,14 +71,15 @@ def data(request: Request, value: Any) -> Response:  # noqa: ANN401 - any JSON v
     return versioned(request, text.encode(), "application/json")
 
 
-def nothing(request: Request, what: str) -> Response:
+def nothing(request: Request, what: str, back: tuple[str, str] | None = None) -> Response:
     """Return the page that says that there is no such thing.
 
     Args:
         request: that it answers.
         what: a sentence: what was looked for, and not found.
+        back: the address of a page from where to go on, and its name.
     """
-    return page(request, "nothing.html", 404, what=what)
+    return page(request, "nothing.html", 404, what=what, back=back)
 
 
 def versioned(request: Request, body: bytes, media_type: str, status: int = 200) -> Response:

@@ -12,6 +12,7 @@ from jade.server.web import words
 GROUPS = ("model", "data", "eval")
 OTHERS = "run"
 LONGEST = 80  # characters: what is longer is folded
+MOST = 1000  # entries of a group: who looks for others searches for them
 _DEEPEST = 20
 
 
@@ -27,10 +28,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """The values of one of the three files, or all others."""
+    """The values of one of the three files, or all others; how many more there are than are shown."""
 
     name: str
     entries: list[Entry]
+    unshown: int
 
 
 def groups(config: Mapping[str, Any], swept: Mapping[str, Any], wanted: str = "") -> list[Group]:
@@ -48,7 +50,7 @@ def groups(config: Mapping[str, Any], swept: Mapping[str, Any], wanted: str = ""
         if all(word in f"{name} {entry.text}".lower() for word in words_of_it):
             first = name.partition(".")[0]
             found[first if first in GROUPS else OTHERS].append(entry)
-    return [Group(name, entries) for name, entries in found.items() if entries]
+    return [Group(name, all_[:MOST], max(0, len(all_) - MOST)) for name, all_ in found.items() if all_]
 
 
 def flat(values: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

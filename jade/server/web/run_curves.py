@@ -12,6 +12,7 @@ import json
 import math
 import re
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,8 @@ AXES = ("iterations", "epochs", "time")
 MOST_POINTS = 1200  # of one curve within a range: about one for each pixel
 _ANCHORS = 200  # rows that say which epoch and second an iteration belongs to
 _SPARE = 2  # anchors before and behind a range
-_PARSED_AT_ONCE = 500
+_PARSED_AT_ONCE = 500  # rows; fewer if they are long
+_TEXT_AT_ONCE = 1 << 20
 # Where each axis is found in a row; the first that is there counts.
 _KEYS: Mapping[str, Sequence[str]] = {
     "iterations": ("iterations", "_step"),
@@ -62,15 +64,14 @@ def whole(
         axis: one of `AXES`; runs that cannot be drawn over it are left out.
     """
     scales = {run: _Scale(_anchors(db, run), axis) for run in chosen} if axis != "iterations" else {}
-    found: dict[str, dict[int, Points]] = {}
-    for key in keys:
-        of_key = curves.of_runs(db, chosen, key)
-        found[key] = {
+    return {
+        key: {
             run: _ordered(curve.x if axis == "iterations" else scales[run].moved(curve.x), curve.y)
             for run, curve in of_key.items()
             if axis == "iterations" or scales[run].is_known
         }
-    return found
+        for key, of_key in curves.of_keys(db, chosen, keys).items()
+    }
 
 
 def _ordered(x: list[float], y: list[float]) -> Points:
@@ -81,19 +82,28 @@ def _ordered(x: list[float], y: list[float]) -> Points:
     return Points([x[i] for i in order], [y[i] for i in order])
 
 
-def within(db: sqlite3.Connection, run: int, key: str, axis: str, between: tuple[float, float]) -> Points:
-    """Return the points of a run in a range of an axis, from its rows; at most `MOST_POINTS`."""
+def within(
+    db: sqlite3.Connection, run: int, keys: Sequence[str], axis: str, between: tuple[float, float]
+) -> dict[str, Points]:
+    """Return the points of a run in a range of an axis, by key: at most `MOST_POINTS` of each."""
     low, high = between
-    points = []
-    for row in _rows(db, run, key, _numbers(db, run, axis, between)):
+    found = {key: (array("d"), array("d")) for key in keys}
+    for row in _rows(db, run, keys, _numbers(db, run, axis, between)):
         x = _at(row, axis)
-        if x is not None and low <= x <= high:
+        if x is None or not low <= x <= high:
+            continue
+        for key, (all_x, all_y) in found.items():
             y = _finite(row[key] if key in row else inside(row, key))
             if y is not None:
-                points.append((x, y))
-    points.sort(key=lambda point: point[0])
-    kept = spread([y for _, y in points], MOST_POINTS)
-    return Points([points[i][0] for i in kept], [points[i][1] for i in kept])
+                all_x.append(x)
+                all_y.append(y)
+    return {key: _thinned(*points) for key, points in found.items()}
+
+
+def _thinned(x: Sequence[float], y: Sequence[float]) -> Points:
+    order = sorted(range(len(x)), key=x.__getitem__)
+    kept = [order[i] for i in spread([y[i] for i in order], MOST_POINTS)]
+    return Points([x[i] for i in kept], [y[i] for i in kept])
 
 
 def spread(values: Sequence[float], most: int) -> list[int]:
@@ -110,17 +120,24 @@ def spread(values: Sequence[float], most: int) -> list[int]:
 
 
 def _rows(
-    db: sqlite3.Connection, run: int, key: str, numbers: tuple[int, int]
+    db: sqlite3.Connection, run: int, keys: Sequence[str], numbers: tuple[int, int]
 ) -> Iterator[Mapping[str, Any]]:
-    """Give the rows that may hold a key: SQLite passes over most others without their being parsed."""
-    plain = max(_PLAIN.findall(key), key=len, default="")
+    """Give the rows that may hold a key; of one key, SQLite passes over most others without parsing them."""
+    plain = max(_PLAIN.findall(keys[0]), key=len, default="") if len(keys) == 1 else ""
     cursor = db.execute(
         "SELECT text FROM lines WHERE run = ? AND file = ? AND number BETWEEN ? AND ? AND instr(text, ?)"
         " ORDER BY number",
         (run, HISTORY, *numbers, plain),
     )
-    while some := cursor.fetchmany(_PARSED_AT_ONCE):
-        yield from json.loads(f"[{','.join(text for (text,) in some)}]")
+    some: list[str] = []
+    size = 0
+    for (text,) in cursor:
+        some.append(text)
+        size += len(text)
+        if len(some) == _PARSED_AT_ONCE or size >= _TEXT_AT_ONCE:
+            yield from json.loads(f"[{','.join(some)}]")
+            some, size = [], 0
+    yield from json.loads(f"[{','.join(some)}]")
 
 
 def _numbers(db: sqlite3.Connection, run: int, axis: str, between: tuple[float, float]) -> tuple[int, int]:
@@ -146,7 +163,12 @@ def _anchors(db: sqlite3.Connection, run: int) -> list[tuple[int, Mapping[str, A
         " AND number IN (SELECT value FROM json_each(?)) ORDER BY number",
         (run, HISTORY, json.dumps(numbers)),
     )
-    return [(number, json.loads(text)) for number, text in rows]
+    return [(number, _of_axes(json.loads(text))) for number, text in rows]
+
+
+def _of_axes(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a row says of the axes: the rest of it may be long."""
+    return {key: row[key] for keys in _KEYS.values() for key in keys if key in row}
 
 
 def _finite(value: object) -> float | None:
@@ -187,5 +209,5 @@ class _Scale:
         if after == len(self._x) or after == 0:
             return self._y[min(after, len(self._x) - 1)]
         low, high = self._x[after - 1], self._x[after]
-        share = (x - low) / (high - low)
-        return self._y[after - 1] + share * (self._y[after] - self._y[after - 1])
+        share = (x / 2 - low / 2) / (high / 2 - low / 2)  # a difference of two floats may be none
+        return (1 - share) * self._y[after - 1] + share * self._y[after]

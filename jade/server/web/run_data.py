@@ -6,7 +6,6 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
@@ -28,7 +27,7 @@ from jade.server.web.run_lookup import Subject
 Answer = Callable[[Context, Request, Subject], Response]
 
 MOST_KEYS = 32  # whose curves are asked for at once
-_LINES_AT_ONCE = 5000
+_TEXT_AT_ONCE = 256 << 10  # characters of what was printed
 # Pages of W&B beside that of a run, and where on ours the same is.
 _SECTIONS = {
     "overview": "", "workspace": "#curves", "charts": "#curves", "logs": "#console", "files": "#files",
@@ -54,7 +53,12 @@ def compare(context: Context, request: Request) -> Response:
     """Lead to the page of the first run that a form names, with the others beside it."""
     path, names = request.path_params, request.query_params.getlist("run")
     if not names:
-        return responses.nothing(request, "No run is ticked: tick some in the table, then compare them.")
+        project = path["entity"], path["project"]
+        return responses.nothing(
+            request,
+            "No run is ticked: tick some in the table, then compare them.",
+            (addresses.project(*project), " / ".join(project)),
+        )
     own = addresses.run(path["entity"], path["project"], names[0])
     return RedirectResponse(run_compare.address(own, names[1:]), 302)
 
@@ -75,7 +79,7 @@ def _curve(context: Context, request: Request, of: Subject) -> Response:
     axis = query.get("axis", run_curves.AXES[0])
     if axis not in run_curves.AXES:
         raise RefusedError(f"Curves are drawn over {', '.join(run_curves.AXES)}, not {axis[:100]!r}.")
-    keys = query.getlist("key")[:MOST_KEYS]
+    keys = list(dict.fromkeys(query.getlist("key")))[:MOST_KEYS]
     beside = run_lookup.beside(context.db, of, query.getlist("with"))[: run_lookup.MOST_BESIDE]
     rows = [of.run, *beside]
     low, high = _end(query.get("from")), _end(query.get("to"))
@@ -94,9 +98,8 @@ def _curve(context: Context, request: Request, of: Subject) -> Response:
 def _within(
     db: sqlite3.Connection, rows: list[sqlite3.Row], keys: list[str], axis: str, between: tuple[float, float]
 ) -> dict[str, dict[int, run_curves.Points]]:
-    return {
-        key: {row["id"]: run_curves.within(db, row["id"], key, axis, between) for row in rows} for key in keys
-    }
+    found = {row["id"]: run_curves.within(db, row["id"], keys, axis, between) for row in rows if keys}
+    return {key: {run: of_run[key] for run, of_run in found.items()} for key in keys}
 
 
 def _end(text: str | None) -> float | None:
@@ -130,7 +133,7 @@ def _images(context: Context, request: Request, of: Subject) -> Response:
 
 def _runs(context: Context, request: Request, of: Subject) -> Response:
     """Return the names of runs that hold a text, for whoever looks for one to draw beside this one."""
-    rows = run_lookup.search(context.db, of, request.query_params.get("text", "")[:200])
+    rows = run_lookup.search(context.db, of, request.query_params.get("text", ""))
     return responses.data(request, [{"name": row["name"], "shown": row["display_name"]} for row in rows])
 
 
@@ -138,22 +141,30 @@ def _log(context: Context, request: Request, of: Subject) -> Response:
     """Return all that a run has printed."""
 
     def parts() -> Iterator[bytes]:
-        next_one = 0
-        # Each part may be asked for by another thread, which has a connection of its own.
-        while rows := _lines(context.db, of.run["id"], next_one):
-            next_one = rows[-1]["number"] + 1
-            yield "".join(f"{console.plain(row['text'])}\n" for row in rows).encode(errors="replace")
+        next_one: int | None = 0
+        while next_one is not None:
+            # Each part may be asked for by another thread, which has a connection of its own.
+            text, next_one = _printed(context.db, of.run["id"], next_one)
+            yield text.encode(errors="replace")
 
     name = re.sub(r"[^\w.-]+", "-", of.run["display_name"], flags=re.ASCII).strip("-.") or "run"
     headers = {"Content-Disposition": f'attachment; filename="{name}.log"'}
     return StreamingResponse(parts(), 200, headers, "text/plain; charset=utf-8")
 
 
-def _lines(db: sqlite3.Connection, run: int, begin: int) -> list[Any]:
-    return db.execute(
-        "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number LIMIT ?",
-        (run, CONSOLE, begin, _LINES_AT_ONCE),
-    ).fetchall()
+def _printed(db: sqlite3.Connection, run: int, begin: int) -> tuple[str, int | None]:
+    """Return some of what a run has printed, and which line is the next one; None behind the last."""
+    rows = db.execute(
+        "SELECT number, text FROM lines WHERE run = ? AND file = ? AND number >= ? ORDER BY number",
+        (run, CONSOLE, begin),
+    )
+    found, size = [], 0
+    for number, text in rows:
+        found.append(f"{console.plain(text)}\n")
+        size += len(text)
+        if size >= _TEXT_AT_ONCE:
+            return "".join(found), number + 1
+    return "".join(found), None
 
 
 def _file(context: Context, request: Request, of: Subject) -> Response:

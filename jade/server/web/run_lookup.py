@@ -15,6 +15,7 @@ from jade.server.web.trials import Trial
 
 MOST_BESIDE = 7  # that are drawn: with the run itself as many as there are colors
 MOST_FOUND = 20
+LONGEST_SEARCHED = 200  # characters: SQLite takes no pattern of any length
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def beside(db: sqlite3.Connection, of: Subject, given: Iterable[str]) -> list[sq
 
 def search(db: sqlite3.Connection, of: Subject, text: str) -> list[sqlite3.Row]:
     """Return runs of the project whose name holds a text, those of the same sweep first, then the newest."""
+    text = text[:LONGEST_SEARCHED]
     pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     return db.execute(
         "SELECT * FROM runs WHERE project = ? AND id != ?"

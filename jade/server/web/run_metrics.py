@@ -15,7 +15,7 @@ from jade.server.filters import MISSING, inside
 MOST = 100  # metrics that are shown
 COUNTERS = ("epochs", "iterations", "row")
 _WIDTH, _HEIGHT = 300, 100  # of a picture, in its own units
-_BEST = "/best"
+BEST = "/best"
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def of_run(
     return [
         Metric(
             name,
-            _number(summary, name) if name not in known else known[name].y[-1],
-            _number(summary, name + _BEST),
+            _last(known.get(name), _number(summary, name)),
+            _number(summary, name + BEST),
             known[name].least if name in known else None,
             known[name].most if name in known else None,
             name == first,
@@ -83,11 +83,18 @@ def of_run(
     ]
 
 
+def _last(curve: Curve | None, said: float | None) -> float | None:
+    """Return the last value of a metric: no curve holds one that is not finite, only the summary says it."""
+    if curve is None or (said is not None and not math.isfinite(said)):
+        return said
+    return curve.y[-1]
+
+
 def others(summary: Mapping[str, Any], ordered: Collection[str]) -> list[tuple[str, Any]]:
     """Return what else a summary says: texts, and numbers that no row has, but no files."""
-    shown = []
+    shown, names = [], {*ordered, *COUNTERS}
     for key, value in sorted(summary.items()):
-        is_known = key in ordered or key in COUNTERS or key.removesuffix(_BEST) in ordered
+        is_known = key in names or key.removesuffix(BEST) in names
         if not is_known and not key.startswith("_") and not isinstance(value, Mapping | list):
             shown.append((key, value))
     return shown

@@ -31,6 +31,7 @@ from jade.server.web import (
     words,
 )
 from jade.server.web.run_lookup import Subject
+from jade.server.web.sweep_view import FAILED
 
 DRAWN_AT_ONCE = 12
 LAST_LINES = 1000
@@ -79,6 +80,11 @@ class View:
     def is_live(self) -> bool:
         """Whether more is to come."""
         return self.state in runs.LIVE
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended badly."""
+        return self.state in FAILED
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:
@@ -167,7 +173,7 @@ class View:
     @cached_property
     def _curves(self) -> dict[str, dict[int, Curve]]:
         chosen = [row["id"] for row in (self.run, *self.beside)]
-        return {name: curves.of_runs(self.db, chosen, name) for name in self.names[: run_metrics.MOST]}
+        return curves.of_keys(self.db, chosen, self.names[: run_metrics.MOST])
 
     @cached_property
     def metrics(self) -> list[run_metrics.Metric]:

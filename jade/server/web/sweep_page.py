@@ -96,7 +96,10 @@ def _thin(curve: Curve, most: int) -> tuple[list[float], list[float]]:
 
 
 def _short(value: float) -> float:
-    return int(value) if value == int(value) and abs(value) < 10**9 else float(f"{value:.{_DIGITS}g}")
+    if value == int(value) and abs(value) < 10**9:
+        return int(value)
+    short = float(f"{value:.{_DIGITS}g}")
+    return short if math.isfinite(short) else value  # the largest floats cannot be rounded up
 
 
 def _number(text: str) -> float:

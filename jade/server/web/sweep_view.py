@@ -14,11 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from jade.distributions import Distribution
-from jade.server import sweeps
+from jade.server import runs, sweeps
 from jade.server.curves import Curve
 from jade.server.space import Space
 from jade.server.web import addresses, axes, trials, words
 from jade.server.web.axes import Axis
+from jade.server.web.run_metrics import COUNTERS
 from jade.server.web.table import Column, Row, Table
 from jade.server.web.trials import Trial
 from jade.server.web.wanted import Wanted
@@ -26,7 +27,6 @@ from jade.server.web.wanted import Wanted
 FAILED = ("failed", "crashed")
 GOALS = ("minimize", "maximize")
 _OWN = ("number", "name", "state", "epochs", "last", "best", "seconds")
-_COUNTERS = ("epochs", "iterations")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class View:
         config = sweeps.content(sweep["config"])
         known = trials.of_sweep(db, sweep, Space.parse(config["parameters"]).distributions, now)
         own, _ = trials.metric_of(config)
-        logged = [name for name in trials.metrics(db, known) if name not in (own, *_COUNTERS)]
+        logged = [name for name in trials.metrics(db, known) if name not in (own, *COUNTERS)]
         metrics = [*([own] if own else []), *logged]
         metric = _chosen(wanted.one("metric"), metrics)
         curves = trials.curves_of(db, known, metric) if metric else {}
@@ -142,6 +142,11 @@ class View:
     def counts(self) -> list[tuple[str, int]]:
         """Return how many trials are in each state, the most frequent first."""
         return Counter(trial.state for trial in self.trials if trial.number is not None).most_common()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is something left for agents to do."""
+        return self.sweep["state"] != "FINISHED" or any(trial.state in runs.LIVE for trial in self.trials)
 
     def others(self) -> int:
         """Return how many runs are no trial's."""

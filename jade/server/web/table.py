@@ -45,12 +45,14 @@ class Row:
         cells: its values by column; None where there is none.
         address: where its link leads; None if there is nothing yet.
         mark: a word that distinguishes it.
+        links: where cells of other columns lead.
     """
 
     key: str
     cells: Mapping[str, Any]
     address: str | None = None
     mark: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Table:
         found = [
             row
             for row in self.rows
-            if _is_within(row, self.wanted) and all(condition.holds(row.cells) for condition in conditions)
+            if _is_within(row, self.wanted) and filter_text.finds(conditions, row.cells)
         ]
         return found, "\n\n".join(faults)
 

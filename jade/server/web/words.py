@@ -11,7 +11,7 @@ NONE = "–"
 _DIGITS = 4
 _MOST_WHOLE = 10**9
 _MOST_DECIMALS = 6
-_LIKE = 10_000  # numbers of like size: the greatest is less than so many times the least
+_LIKE = 100  # numbers of like size: the greatest is at most so many times the least
 
 
 def as_float(given: object) -> float | None:
@@ -45,7 +45,7 @@ def alike(given: Iterable[object]) -> dict[float, str]:
     """
     known = {found for one in given if (found := as_float(one)) is not None}
     sizes = [abs(one) for one in known if math.isfinite(one) and one != 0]
-    if not sizes or all(one == int(one) for one in sizes) or max(sizes) >= min(sizes) * _LIKE:
+    if not sizes or all(one == int(one) for one in sizes) or max(sizes) > min(sizes) * _LIKE:
         return {one: number(one) for one in known}
     size = math.floor(math.log10(max(sizes)))
     decimals = _DIGITS if size == 0 else _DIGITS - 1 - size  # of losses above and below 1, those below matter

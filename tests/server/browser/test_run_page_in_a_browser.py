@@ -314,8 +314,11 @@ def test_the_config_is_searched_as_one_types(page):
     box.press_sequentially("LR 0.0")
     found = [entry.inner_text().split() for entry in page.locator("#config-entries dl > div:visible").all()]
     count = page.locator('[data-counts="#config-entries"]').inner_text()
+    heading = page.locator("#config-entries h3:visible").bounding_box()
+    entry = page.locator("#config-entries dl > div:visible").bounding_box()
     box.fill("")
 
+    assert (heading["x"], heading["y"] < entry["y"]) == (entry["x"], True)
     assert (found, count) == ([["params.lr", "swept", "0.01"]], "1 found")
     assert page.locator("#config-entries dl > div:visible").count() == 8
 

@@ -241,6 +241,38 @@ def test_charts_have_a_text_and_everything_a_name(open_page, filled):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
 
 
+def test_the_link_to_the_content_leads_there_and_loads_nothing_anew(open_page, filled):
+    page = drawn(open_page(address_of(filled)))
+    page.evaluate("window.isThisOne = true")
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("document.activeElement.closest('main') !== null && window.isThisOne")
+    page.get_by_role("link", name="beta", exact=True).click()
+    page.wait_for_url("**sort=*")
+    page.go_back()
+    page.wait_for_function("!window.isThisOne && !location.search")
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "shown"),
+    [
+        ("lr", 60, "lr"),
+        ("quite_long_name_1", 60, r"q\w*…\w+_1"),
+        ("quite_long_name_12", 60, r"q\w*…\w*_12"),
+        ("long", 0, "…ng"),
+    ],
+)
+def test_names_of_axes_that_begin_alike_are_told_apart_by_their_ends(open_page, filled, text, room, shown):
+    page = drawn(open_page(address_of(filled)))
+
+    found = page.evaluate(f"import('/static/charts.js').then((charts) => charts.fitted({text!r}, {room}))")
+
+    assert re.fullmatch(shown, found)
+
+
 @pytest.mark.parametrize("trials", [3, 30, 300])
 def test_sweeps_of_every_size_are_drawn_in_light_and_in_dark(open_page, filler, trials):
     filler.sweep({**CONFIG, "name": f"Digits, {trials} trials"})
@@ -333,6 +365,20 @@ def test_names_that_somebody_made_up_to_do_harm_are_shown_as_they_are(open_page,
     assert page.locator("#curves-title").inner_text() == f"{harm} over time"
     assert page.title() == f"{harm} – JADE"
     assert page.locator("img").count() == 0
+
+
+def test_what_was_deleted_under_the_reader_is_told_to_be_gone(chromium, server, filler):
+    filler.begin("short-lived")
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{server.url}/local/{filler.project}/runs/short-lived")
+
+    filler.delete("short-lived")
+
+    expect(page.locator("#news")).to_have_text(
+        "This is not on the server any more. What you see is the last of it.", timeout=20_000
+    )
+    context.close()
 
 
 def test_a_server_that_is_away_is_told_and_found_again(chromium, own_server):

@@ -5,6 +5,8 @@ import { color, onThemeChange } from "./theme.js";
 
 const { echarts } = globalThis;
 
+const NAME = { fontSize: 12, fontWeight: 600 };
+
 /**
  * Make a chart in an element.
  * @param {HTMLElement} element
@@ -35,10 +37,28 @@ export function axisStyle() {
     axisLine: { show: true, lineStyle: { color: color("axis"), width: 1 } },
     axisTick: { show: true, lineStyle: { color: color("axis") } },
     axisLabel: { color: quiet, fontSize: 12, formatter: short },
-    nameTextStyle: { color: color("ink"), fontSize: 12, fontWeight: 600 },
+    nameTextStyle: { color: color("ink"), ...NAME },
     splitLine: { lineStyle: { color: color("line") } },
     minorTick: { show: false },
   };
+}
+
+/**
+ * Take as much out of an axis' name as makes it fit; names that begin alike end differently, so its end is kept.
+ * @param {string} text
+ * @param {number} room in pixels
+ * @returns {string}
+ */
+export function fitted(text, room) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${NAME.fontWeight} ${NAME.fontSize}px sans-serif`;
+  const letters = [...text];
+  let shown = text;
+  for (let kept = letters.length - 1; kept > 1 && pen.measureText(shown).width > room; kept -= 1) {
+    const head = Math.floor(kept / 3);
+    shown = `${letters.slice(0, head).join("")}…${letters.slice(head - kept).join("")}`;
+  }
+  return shown;
 }
 
 /**

@@ -1,13 +1,13 @@
 /** A page with one table: its filter and its links show their answer in place, and it keeps itself up to date. */
 
 import { keepAsking, refresh } from "./live.js";
-import { addressOf, followForm, followLinks } from "./table.js";
+import { addressOf, followForm, followLinks, remember } from "./table.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("filter"));
 
 /** @type {import("./table.js").Go} */
-async function go(to, remember) {
-  history[remember](null, "", to);
+async function go(to, how) {
+  remember(to, how);
   try {
     await refresh(to, true);
   } catch {

@@ -9,6 +9,12 @@ const SECONDS = 3;
 const MOST_SECONDS = 30;
 const FOCUSABLE = "a[href], button, input, select, summary, [tabindex]";
 
+const AWAY = "The server does not answer. What you see may be old; the page tries again.";
+const GONE = "This is not on the server any more. What you see is the last of it.";
+const NOT_FOUND = 404;
+
+class Gone extends Error {}
+
 let shown = "";
 let newest = 0;
 
@@ -21,6 +27,7 @@ let newest = 0;
 export async function refresh(address, isForced = false) {
   const number = ++newest;
   const response = await fetch(address, { cache: "no-cache", headers: { Accept: "text/html" } });
+  if (response.status === NOT_FOUND) throw new Gone(address);
   if (!response.ok) throw new Error(`The server answers ${response.status}.`);
   const version = `${address} ${response.headers.get("etag")}`;
   if (number !== newest || (version === shown && !isForced)) return null;
@@ -46,9 +53,9 @@ export function keepAsking(ask) {
         await ask();
         wait = SECONDS;
         tell("");
-      } catch {
+      } catch (error) {
         wait = Math.min(MOST_SECONDS, wait * 2);
-        tell("The server does not answer. What you see may be old; the page tries again.");
+        tell(error instanceof Gone ? GONE : AWAY);
       }
     }
     setTimeout(next, wait * 1000);

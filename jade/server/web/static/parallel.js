@@ -1,10 +1,13 @@
 /** Parallel coordinates: a line for each trial, an axis for each parameter, the metric at the right. */
 
-import { axisStyle, chart, rounded, short } from "./charts.js";
+import { axisStyle, chart, fitted, rounded, short } from "./charts.js";
 import { color } from "./theme.js";
 
 const WIDEST = 150;
-const NARROWEST = 84;
+const NARROWEST = 72;
+const LEFT = 64;
+const RIGHT = 76;
+const BETWEEN = 8; // pixels between two titles
 // Trials of one category stand beside each other, the best at one end, on so much of its room.
 const BAND = 0.16;
 const WIDE_BAND_FROM = 40;
@@ -30,7 +33,7 @@ const MANY = 500; // too many to follow the pointer
 export function parallel(element, state, brushed) {
   const made = chart(element, () => {
     const now = state();
-    return now && option(now);
+    return now && option(now, titleRoom(element, now.axes.length));
   });
   const { instance } = made;
   instance.on("axisareaselected", (event) => {
@@ -101,7 +104,13 @@ export function extent(now, axis) {
   return rounded([least, most], axis.scale);
 }
 
-function option(now) {
+/** How many pixels a title has above an axis. */
+function titleRoom(element, axes) {
+  const apart = (element.clientWidth - LEFT - RIGHT) / Math.max(1, axes - 1);
+  return Math.min(WIDEST, apart - BETWEEN);
+}
+
+function option(now, room) {
   const { trials, colors, found, best } = now;
   const places = spread(now);
   const item = (trial) => ({ name: trial.run, value: places.get(trial), lineStyle: { color: colors(trial) } });
@@ -112,8 +121,8 @@ function option(now) {
   const faint = { lineStyle: { width: 1, opacity: 0.12 }, activeOpacity: 0.12, inactiveOpacity: 0.06 };
   return {
     parallel: {
-      left: 64,
-      right: 76,
+      left: LEFT,
+      right: RIGHT,
       top: 52,
       bottom: 22,
       axisExpandable: false,
@@ -122,11 +131,10 @@ function option(now) {
         z: 5,
         realtime: trials.length <= MANY,
         nameGap: 18,
-        nameTruncate: { maxWidth: WIDEST },
         areaSelectStyle: { width: 18, borderWidth: 1, borderColor: color("accent"), color: color("accent"), opacity: 0.25 },
       },
     },
-    parallelAxis: now.axes.map((axis, dim) => axisOption(now, axis, dim)),
+    parallelAxis: now.axes.map((axis, dim) => axisOption(now, axis, dim, room)),
     series: [
       { ...style, ...faint, id: "others", silent: true, data: is((trial) => !isFound(trial)) },
       {
@@ -169,8 +177,8 @@ function spread(now) {
   );
 }
 
-function axisOption(now, axis, dim) {
-  const shared = { id: axis.key, dim, name: axis.title };
+function axisOption(now, axis, dim, room) {
+  const shared = { id: axis.key, dim, name: fitted(axis.title, room) };
   const [min, max] = extent(now, axis);
   if (axis.scale === "category") {
     const axisLabel = {

@@ -7,7 +7,7 @@ import { short } from "./charts.js";
 import { keepAsking, refresh } from "./live.js";
 import { extent, leastWidth, parallel } from "./parallel.js";
 import { choose, ranges } from "./ranges.js";
-import { addressOf, followForm, followLinks } from "./table.js";
+import { addressOf, followForm, followLinks, remember } from "./table.js";
 import { coloring } from "./trial_colors.js";
 import { trialCurves } from "./trial_curves.js";
 
@@ -70,8 +70,8 @@ function brushed(axis, chosen) {
 }
 
 /** @type {import("./table.js").Go} */
-async function go(to, remember) {
-  history[remember](null, "", to);
+async function go(to, how) {
+  remember(to, how);
   try {
     await refresh(to, true);
     if (!(await load()) && choice() !== shown) draw();

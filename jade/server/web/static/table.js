@@ -5,9 +5,22 @@ const TYPING_MS = 250;
 /**
  * @callback Go shows an address in this page
  * @param {string} to
- * @param {"pushState" | "replaceState"} remember how the browser's history notes it
+ * @param {"pushState" | "replaceState"} how the browser's history notes it
  * @returns {Promise<void>}
  */
+
+const asked = () => location.pathname + location.search;
+let shown = asked();
+
+/**
+ * Write into the browser's history what the page shows now.
+ * @param {string} to
+ * @param {"pushState" | "replaceState"} how
+ */
+export function remember(to, how) {
+  history[how](null, "", to);
+  shown = asked();
+}
 
 /**
  * Give the address that a form stands for, without what is empty or goes without saying.
@@ -41,7 +54,9 @@ export function followForm(form, address, go) {
     clearTimeout(waiting);
     go(address(), "pushState");
   });
-  addEventListener("popstate", () => location.reload());
+  addEventListener("popstate", () => {
+    if (asked() !== shown) location.reload(); // else it is a link to a place on this page
+  });
   return changed;
 }
 
