@@ -282,7 +282,7 @@ def test_whatever_it_started_ends_with_it(project):
 
 
 def test_an_agent_that_is_killed_is_started_again_and_its_trial_is_not_forgotten(project):
-    project.sweep(0.1, 0.01, epochs=150)
+    project.sweep(0.1, 0.01, epochs=LONG)
     process = project.start()
     until(is_training(project, 1))
     for pid in project.processes():
@@ -296,10 +296,8 @@ def test_an_agent_that_is_killed_is_started_again_and_its_trial_is_not_forgotten
 
     assert process.returncode == 130, text
     assert project.processes() == []
-    assert {one["status"] for one in project.trials().values()} == {"stopped"}
-    code, text = project.run()
-    assert code == 0, text
-    assert project.states() == {0: "finished", 1: "finished"}
+    assert [one["status"] for one in project.trials().values()] == ["stopped", "stopped"]
+    assert project.states() == {0: "preempted", 1: "preempted"}  # both are handed out again
 
 
 def test_a_server_that_is_killed_is_started_again_and_nothing_is_lost(project):
