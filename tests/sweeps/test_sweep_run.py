@@ -436,7 +436,7 @@ def test_a_server_that_the_environment_names_is_used(project, tmp_path):
     server.communicate()
     assert code == 0, text
     assert f"page   {address}/lab/spirals/sweeps/" in text
-    assert "2 of 2 finished; best TestAccuracy" in shown.stdout
+    assert "2 finished; best TestAccuracy" in shown.stdout
     assert not (project.runs / "server").exists()
 
 
