@@ -117,7 +117,10 @@ class _Table:
         for key in trials.parameters:
             table.add_column(short[key], justify="right", overflow="fold")
         table.add_column("epochs", justify="right", no_wrap=True)
-        table.add_column(trials.metric or "", justify="right", overflow="fold")
+        numbers = [number_text(trial.last) for trial in trials.rows]
+        table.add_column(
+            trials.metric or "", justify="right", overflow="fold", min_width=max(map(len, numbers), default=0)
+        )
         for name in ("best" if trials.metric else "", "time"):
             table.add_column(name, justify="right", no_wrap=True)
         rows = found.in_order(trials.rows)

@@ -123,3 +123,16 @@ def test_a_narrow_terminal_shows_whole_numbers_and_states(monkeypatch):
     assert any(re.match(r"trial-1 \* +finished +0\.1 +1 +3 +1 +1 +65 s", line) for line in lines)
     assert any(line.startswith("trial-2    running") for line in lines)
     assert all(len(line) <= Terminal.COLUMNS for line in lines)
+
+
+def test_a_short_name_of_the_metric_breaks_no_value_where_there_is_little_room(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+
+    shown = board(trials(), out)
+    shown.show(trials(replace(trial(1), last=0.12345)))
+    shown.close()
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).splitlines()
+    assert any(line.startswith("trial-1 *") and " 0.1235 " in line for line in lines), lines

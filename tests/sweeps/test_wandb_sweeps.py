@@ -156,8 +156,9 @@ print(len(reader.trials(sys.argv[1]).rows))
 
 
 def test_a_client_whose_own_process_was_killed_says_so_and_begins_with_another(environ, sweep):
+    own = {name: value for name, value in os.environ.items() if name != wandb.env.SERVICE}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, sweep], env={**os.environ, **environ, "PYTHONPATH": str(REPOSITORY)},
+        [sys.executable, "-c", KILLED, sweep], env={**own, **environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
