@@ -14,8 +14,10 @@ RANKS = {
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "sweep_yaml", "tracking.base", "workers"],
-    3: ["batches", "options", "build", "logged", "record", "sweep_file", "unstored"],
+    2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
+        "workers",
+    ],
+    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "unstored"],
     4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
         "tracking.wandb_control", "tracking.wandb_store", "trainer",
     ],
@@ -28,7 +30,7 @@ RANKS = {
     11: ["__main__"],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
-UNRANKED = {"", "tracking", "commands"}
+UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
 FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError
-from jade.sweeps import kept, local_runs
+from jade.stored import local_runs
+from jade.sweeps import kept
 from jade.sweeps.kept import Kept
 from jade.trials import Trial, Trials
 

@@ -10,7 +10,6 @@ RANKS = {
         "embedded",
         "failures",
         "kept",
-        "local_runs",
         "lost",
         "names",
         "left",

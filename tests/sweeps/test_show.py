@@ -13,7 +13,7 @@ from jade.errors import ConfigError
 from jade.sweeps import sheet, table
 from jade.sweeps.table import numbers
 from jade.trials import Trial, Trials, best_of, ranked
-from tests.sweeps.test_local_runs import Experiments
+from tests.stored.test_local_runs import Experiments
 
 
 def rows_of(*rows, metric="Loss", parameters=("model.params.beta",)):

@@ -12,7 +12,7 @@ import pytest
 
 from jade import scalars
 from jade.errors import ConfigError
-from jade.sweeps import local_runs
+from jade.stored import local_runs
 
 CONFIG = {
     "model": {"class": "VIB", "params": {"beta": 0.5, "lr": 1e-05, "note": "a\n$b", "when": "12:30"}},

@@ -8,17 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from jade import lock, params, summary
-from jade.errors import ConfigError
+from jade.errors import CheckpointError, ConfigError
 from jade.trials import Trial, Trials, differing
 
 CONFIG, STATUS, METRICS = "config.yml", "status.json", "metrics.jsonl"
+FACTS, ORIGIN = "environment.json", "pulled.json"
 BEST = "/best"
 
 # In C where PyYAML has it: a config takes a millisecond instead of ten.
@@ -26,15 +27,64 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
-class _Run:
+class LocalRun:
+    """A run as its folder has it.
+
+    Attributes:
+        folder: of the run.
+        config: by flat dotted key.
+        status: `status.json`; a run that says "running" and whose process has gone is "died".
+        facts: `environment.json`.
+        origin: `pulled.json`, where the folder was fetched from W&B: path, server, owner, url, is_foreign.
+    """
+
     folder: Path
     config: Mapping[str, Any]
     status: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> Mapping[str, Any]:
         known = self.status.get("metrics")
         return known if isinstance(known, dict) else {}
+
+    @property
+    def seconds(self) -> float | None:
+        """What it has taken."""
+        found: float | None = self.status.get("runtime")
+        if found is None and self.status.get("started") is not None:
+            found = self.status.get("updated", self.status["started"]) - self.status["started"]
+        return found
+
+    @property
+    def sweep(self) -> str | None:
+        """Path of the sweep that it is a trial of."""
+        known = self.facts.get("sweep")
+        return str(known["path"]) if isinstance(known, dict) and known.get("path") else None
+
+
+def run_of(folder: Path) -> LocalRun:
+    """Return what a run's folder says of it.
+
+    Raises:
+        CheckpointError: if a file of it cannot be read.
+    """
+    try:
+        run = _run(folder)
+        return replace(run, facts=_json(folder / FACTS), origin=_json(folder / ORIGIN))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders of runs below a folder, or the folder itself if it is one of a run.
+
+    Raises:
+        ConfigError: if the folder cannot be read.
+    """
+    return list(_folders(folder))
 
 
 def read(
@@ -84,7 +134,7 @@ def _is_run(folder: Path) -> bool:
     return (folder / STATUS).is_file() or (folder / CONFIG).is_file()
 
 
-def _run(folder: Path) -> _Run:
+def _run(folder: Path) -> LocalRun:
     # A run that the sweep gave values that it could not take has a status, and no configuration.
     path = folder / CONFIG
     config = _config(path) if path.exists() else {}
@@ -93,7 +143,7 @@ def _run(folder: Path) -> _Run:
         status = _status(folder)  # it may have ended just now, and said so before it gave the lock back
         if status.get("status") == "running":
             status["status"] = "died"
-    return _Run(folder, config, status)
+    return LocalRun(folder, config, status)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -135,7 +185,15 @@ def _status(folder: Path) -> dict[str, Any]:
     return known
 
 
-def _metric(runs: Sequence[_Run], wanted: str | None, folder: Path) -> str | None:
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what a run can be read without
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _metric(runs: Sequence[LocalRun], wanted: str | None, folder: Path) -> str | None:
     known = list(dict.fromkeys(name for run in runs for name in run.metrics))
     if wanted is None and len(known) < 2:
         return known[0] if known else None
@@ -151,12 +209,9 @@ def _metric(runs: Sequence[_Run], wanted: str | None, folder: Path) -> str | Non
     raise ConfigError(problem, where=f"--metric, for {folder}", wanted=wanted, choices=known)
 
 
-def _trial(run: _Run, metric: str | None, goal: str) -> Trial:
+def _trial(run: LocalRun, metric: str | None, goal: str) -> Trial:
     status = run.status
     last, best = _values(run, metric, goal)
-    seconds = status.get("runtime")
-    if seconds is None and status.get("started") is not None:
-        seconds = status.get("updated", status["started"]) - status["started"]
     return Trial(
         run_id=run.folder.name,
         name=str(status.get("name") or run.folder.name),
@@ -165,13 +220,13 @@ def _trial(run: _Run, metric: str | None, goal: str) -> Trial:
         epochs=status.get("epochs"),
         last=last,
         best=best,
-        seconds=seconds,
+        seconds=run.seconds,
         began=status.get("started"),
         folder=run.folder.absolute(),
     )
 
 
-def _values(run: _Run, metric: str | None, goal: str) -> tuple[float | None, float | None]:
+def _values(run: LocalRun, metric: str | None, goal: str) -> tuple[float | None, float | None]:
     """Return the last and the best value of the metric."""
     if metric is None:
         return None, None
