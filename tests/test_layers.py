@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "quantiles", "scalars", "signals", "trials"],
+    0: ["errors", "generators", "isolated", "quantiles", "scalars", "signals", "trials"],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
