@@ -14,7 +14,7 @@ RANKS = {
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
+    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "tracking.base",
         "workers",
     ],
     3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "unstored"],
