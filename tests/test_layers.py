@@ -9,13 +9,13 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "quantiles", "scalars", "signals", "trials"],
+    0: ["errors", "generators", "isolated", "quantiles", "scalars", "signals", "trials"],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
+        "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
-        "workers",
+    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
+        "tracking.base", "workers",
     ],
     3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "unstored"],
     4: ["journal", "resume", "stored.listing", "sweep_program", "tracking.local", "tracking.wandb_run",
