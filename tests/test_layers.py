@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "quantiles", "scalars", "signals", "trials"],
+    0: ["checkpoint_index", "errors", "generators", "quantiles", "scalars", "signals", "trials"],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
         "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
@@ -17,9 +17,9 @@ RANKS = {
     2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
         "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "unstored"],
-    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
-        "tracking.wandb_control", "tracking.wandb_store", "trainer",
+    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "tracking.wandb_control", "unstored"],
+    4: ["best", "journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
+        "tracking.wandb_store", "trainer",
     ],
     5: ["eval", "tracking.wandb_sweeps"],
     6: ["loop"],
