@@ -33,6 +33,8 @@ _NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 _COMMENT = b"jade-sha256:"
 _TRAILER = len(_COMMENT) + 64
 
+_Found = tuple[Path, dict[str, Any]]  # a file, and what it holds
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,17 +103,20 @@ class Checkpoints:
         }
         return [found[iterations] for iterations in sorted(found)]
 
-    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+    def newest(self, device: torch.device | None = None) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
 
         The backup, unless a numbered one or the best one is newer; where it is damaged, the backup before,
         then numbered ones. What was passed over is named in a warning.
 
+        Args:
+            device: where tensors go, as `read` has it.
+
         Raises:
             CheckpointError: if there are files, and none of them can be read.
         """
         wrong: list[CheckpointError] = []
-        found = self._best_or(self._backup_or_numbered(wrong), wrong)
+        found = self._best_or(self._backup_or_numbered(wrong, device), wrong, device)
         told = " ".join(str(error) for error in wrong)
         if found is not None and wrong:
             _log.warning("%s It is left out; %s is used instead.", told, found[0])
@@ -121,22 +126,22 @@ class Checkpoints:
             )
         return found
 
-    def _backup_or_numbered(self, wrong: list[CheckpointError]) -> tuple[Path, dict[str, Any]] | None:
+    def _backup_or_numbered(self, wrong: list[CheckpointError], device: torch.device | None) -> _Found | None:
         numbered = self.numbered()[::-1]
         for backup in (path for name in (BACKUP, PREVIOUS) if (path := self.folder / name).exists()):
             try:
-                state = read(backup)
+                state = read(backup, device)
             except CheckpointError as error:
                 wrong.append(error)
                 self._has_written = False
                 continue
             newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
-            return _first_whole(newer, wrong) or (backup, state)
-        return _first_whole(numbered, wrong)
+            return _first_whole(newer, wrong, device) or (backup, state)
+        return _first_whole(numbered, wrong, device)
 
     def _best_or(
-        self, found: tuple[Path, dict[str, Any]] | None, wrong: list[CheckpointError]
-    ) -> tuple[Path, dict[str, Any]] | None:
+        self, found: _Found | None, wrong: list[CheckpointError], device: torch.device | None
+    ) -> _Found | None:
         """Return the best state where the run has written nothing since, else what was found.
 
         So the best state is never of a future that the run, gone on with otherwise, does not come to.
@@ -148,7 +153,7 @@ class Checkpoints:
             # Two models need not be in memory to be compared.
             reached = _reached(read(path, mapped=True))
             is_further = reached > (_reached(found[1]) if found else (0, 0, 0))
-            return (path, read(path)) if is_further else found
+            return (path, read(path, device)) if is_further else found
         except CheckpointError as error:
             wrong.append(error)
             return found
@@ -168,10 +173,12 @@ class Checkpoints:
                 path.replace(path.with_name(f"{path.name}.damaged"))
 
 
-def _first_whole(paths: list[Path], wrong: list[CheckpointError]) -> tuple[Path, dict[str, Any]] | None:
+def _first_whole(
+    paths: list[Path], wrong: list[CheckpointError], device: torch.device | None
+) -> _Found | None:
     for path in paths:
         try:
-            return path, read(path)
+            return path, read(path, device)
         except CheckpointError as error:
             wrong.append(error)
     return None

@@ -9,23 +9,28 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["checkpoint_index", "errors", "generators", "quantiles", "scalars", "signals", "trials"],
+    0: [
+        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly",
+        "stored.versions", "trials",
+    ],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
+        "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
-        "workers",
+    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
+        "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "tracking.wandb_control", "unstored"],
-    4: ["best", "journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
-        "tracking.wandb_store", "trainer",
+    3: ["batches", "options", "build", "logged", "record", "stored.here", "stored.source", "sweep_file", "tracking.wandb_control",
+        "unstored",
     ],
-    5: ["eval", "tracking.wandb_sweeps"],
+    4: ["best", "journal", "resume", "stored.checkpoints", "stored.standin", "stored.trust", "sweep_program", "tracking.local",
+        "tracking.wandb_run", "tracking.wandb_agent", "tracking.wandb_store", "trainer",
+    ],
+    5: ["eval", "stored.weights", "tracking.wandb_sweeps"],
     6: ["loop"],
     7: ["assembly"],
-    8: ["experiment", "sweep_check"],
-    9: ["cli", "sweep_new"],
+    8: ["experiment", "stored.opened", "sweep_check"],
+    9: ["cli", "stored.run", "sweep_new"],
     10: ["commands.train", "commands.new", "commands.sweep"],
     11: ["__main__"],
 }  # fmt: skip

@@ -46,6 +46,7 @@ class LocalRun:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
+        """Last and best value of each metric, by its name."""
         known = self.status.get("metrics")
         return known if isinstance(known, dict) else {}
 
