@@ -10,8 +10,8 @@ from tests.conftest import REPOSITORY
 
 RANKS = {
     0: [
-        "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly", "stored.versions",
-        "trials",
+        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly",
+        "stored.versions", "trials",
     ],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
@@ -23,11 +23,11 @@ RANKS = {
         "sweep_yaml", "table", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "sweep_file", "unstored",
+        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "unstored",
     ],
     4: [
-        "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
-        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_control", "tracking.wandb_run",
+        "best", "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
+        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_run",
         "trainer",
     ],
     5: [
