@@ -34,7 +34,7 @@ RANKS = {
         "eval", "stored.download", "stored.weights", "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.cache", "stored.same", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
         "assembly", "stored.remote",
@@ -46,9 +46,12 @@ RANKS = {
         "cli", "stored.run", "sweep_new",
     ],
     10: [
-        "commands.new", "commands.pull", "commands.sweep", "commands.train",
+        "stored.evaluating", "stored.rerun",
     ],
     11: [
+        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+    ],
+    12: [
         "__main__",
     ],
 }  # fmt: skip
