@@ -72,9 +72,10 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
         builder.dataset,
         config.where("data"),
     )
-    trainer = _trainer(config, plugins, builder, datasets, device)
+    trainer = trainer_of(config, plugins, datasets, device)
+    raise_all([*trainer.faults(), *state.faults(trainer)])
     evaluations = {
-        name: _evaluation(config, builder, name, datasets, trainer) for name in config.values["eval"]
+        name: evaluation_of(config, plugins, name, datasets, trainer) for name in config.values["eval"]
     }
     every = {
         name: intervals.parse(
@@ -95,10 +96,13 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
     return Assembly(config, trainer, evaluations, plan)
 
 
-def _trainer(
-    config: Config, plugins: Plugins, builder: Builder, datasets: Datasets, device: torch.device
-) -> Trainer:
-    description = config.values["model"]
+def trainer_of(config: Config, plugins: Plugins, datasets: Datasets, device: torch.device) -> Trainer:
+    """Return the trainer that a configuration describes, initialized; what it lacks is not looked for.
+
+    Raises:
+        JadeError: if its class or the architecture file is not found, or cannot be imported.
+    """
+    builder, description = Builder(plugins, config.where), config.values["model"]
     plugin = builder.find("model", "model", description)
     path = Path(config.values["arch_impl"])
     architecture = Architectures(plugins, path, config.where("arch_impl"))
@@ -106,14 +110,18 @@ def _trainer(
     with building("model", plugin, config.where("model")):
         trainer: Trainer = _instance(plugin, datasets=datasets, architecture=architecture, device=device)
         trainer.initialize(**params)
-    raise_all([*trainer.faults(), *state.faults(trainer)])
     return trainer.to(trainer.get_device())
 
 
-def _evaluation(
-    config: Config, builder: Builder, name: str, datasets: Datasets, trainer: Trainer
+def evaluation_of(
+    config: Config, plugins: Plugins, name: str, datasets: Datasets, trainer: Trainer
 ) -> Evaluation:
-    key, description = f"eval.{name}", config.values["eval"][name]
+    """Return one of the evaluations that a configuration describes, initialized.
+
+    Raises:
+        JadeError: if its class is not found, cannot be imported, or lacks what it says that it stores.
+    """
+    builder, key, description = Builder(plugins, config.where), f"eval.{name}", config.values["eval"][name]
     plugin = builder.find("eval", key, description)
     params = builder.params("eval", f"{key}.params", description["params"])
     if EVERY not in calls.accepted_by_method(plugin.target, "initialize").names:

@@ -80,11 +80,14 @@ class Checkpoints:
         }
         return [found[iterations] for iterations in sorted(found)]
 
-    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+    def newest(self, device: torch.device | None = None) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
 
         The backup, unless a numbered one is newer; where it is damaged, the backup before, then numbered
         ones. What was passed over is named in a warning.
+
+        Args:
+            device: where tensors go, as `read` has it.
 
         Raises:
             CheckpointError: if there are files, and none of them can be read.
@@ -94,14 +97,14 @@ class Checkpoints:
         wrong: list[CheckpointError] = []
         for backup in backups:
             try:
-                state = read(backup)
+                state = read(backup, device)
             except CheckpointError as error:
                 wrong.append(error)
                 self._has_written = False
                 continue
             newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
-            return self._first_whole(newer, wrong) or self._chosen(backup, state, wrong)
-        found = self._first_whole(numbered, wrong)
+            return self._first_whole(newer, wrong, device) or self._chosen(backup, state, wrong)
+        found = self._first_whole(numbered, wrong, device)
         if found is None and wrong:
             raise CheckpointError(
                 f"No checkpoint in {self.folder} can be read.", hint="\n".join(str(error) for error in wrong)
@@ -121,11 +124,11 @@ class Checkpoints:
                 path.replace(path.with_name(f"{path.name}.damaged"))
 
     def _first_whole(
-        self, paths: list[Path], wrong: list[CheckpointError]
+        self, paths: list[Path], wrong: list[CheckpointError], device: torch.device | None
     ) -> tuple[Path, dict[str, Any]] | None:
         for path in paths:
             try:
-                state = read(path)
+                state = read(path, device)
             except CheckpointError as error:
                 wrong.append(error)
                 continue

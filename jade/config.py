@@ -81,16 +81,15 @@ def compose(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for section in SECTIONS:
+    for name in SECTIONS:
         try:
-            tree = read_yaml(files[section], environ, section)
-            values[section] = _section(section, tree)
-            texts[section] = tree.text
+            tree = read_yaml(files[name], environ, name)
+            values[name] = _section(name, tree)
+            texts[name] = tree.text
         except ConfigError as fault:
             faults.append(fault)
             continue
-        origins[section] = f"{tree.path}:1"
-        origins |= {f"{section}.{key}": origin for key, origin in tree.origins.items()}
+        origins |= _origins(name, tree)
     raise_all(faults)
     for key, (value, origin) in top.items():
         values[key] = value
@@ -98,6 +97,21 @@ def compose(
     config = Config(values, origins, texts)
     _check(config)
     return override_all(config, given, overrides)
+
+
+def section(name: str, path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what one file describes, "model", "data" or "eval", and the origins of its keys.
+
+    Raises:
+        ConfigError: with all faults of the file.
+    """
+    tree = read_yaml(path, environ, name)
+    return _section(name, tree), _origins(name, tree)
+
+
+def _origins(section: str, tree: Tree) -> dict[str, str]:
+    within = {f"{section}.{key}": origin for key, origin in tree.origins.items()}
+    return {section: f"{tree.path}:1", **within}
 
 
 def recorded(path: Path, texts: Mapping[str, str]) -> Config:

@@ -9,25 +9,49 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "isolated", "quantiles", "scalars", "signals", "trials"],
+    0: [
+        "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly", "stored.versions",
+        "trials",
+    ],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
+        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
+        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation",
+        "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs", "sweep_yaml",
-        "tracking.base", "workers",
+    2: [
+        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
+        "sweep_yaml", "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "table", "unstored"],
-    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
-        "tracking.wandb_control", "tracking.wandb_store", "trainer",
+    3: [
+        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "sweep_file", "table",
+        "unstored",
     ],
-    5: ["eval", "tracking.wandb_sweeps"],
-    6: ["loop"],
-    7: ["assembly"],
-    8: ["experiment", "sweep_check"],
-    9: ["cli", "sweep_new"],
-    10: ["commands.train", "commands.new", "commands.sweep"],
-    11: ["__main__"],
+    4: [
+        "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
+        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_control", "tracking.wandb_run",
+        "trainer",
+    ],
+    5: [
+        "eval", "stored.download", "stored.weights", "tracking.wandb_client",
+    ],
+    6: [
+        "loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+    ],
+    7: [
+        "assembly", "stored.remote",
+    ],
+    8: [
+        "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
+    ],
+    9: [
+        "cli", "stored.run", "sweep_new",
+    ],
+    10: [
+        "commands.new", "commands.pull", "commands.sweep", "commands.train",
+    ],
+    11: [
+        "__main__",
+    ],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
 UNRANKED = {"", "tracking", "commands", "stored"}
