@@ -27,15 +27,15 @@ RANKS = {
         "unstored",
     ],
     4: [
-        "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
+        "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin", "stored.told", "stored.trust",
         "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_control", "tracking.wandb_run",
         "trainer",
     ],
     5: [
-        "eval", "stored.download", "stored.weights", "tracking.wandb_client",
+        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights", "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.about", "stored.cache", "stored.exported", "stored.sheets", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
         "assembly", "stored.remote",
@@ -44,10 +44,11 @@ RANKS = {
         "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
     ],
     9: [
-        "cli", "stored.run", "sweep_new",
+        "cli", "stored.places", "stored.run", "sweep_new",
     ],
     10: [
-        "commands.new", "commands.pull", "commands.sweep", "commands.train",
+        "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.runs", "commands.show",
+        "commands.sweep", "commands.train", "stored.several",
     ],
     11: [
         "__main__",
@@ -57,7 +58,7 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
+FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "stored.exported": {""}, "loop": {""}}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 
