@@ -23,8 +23,8 @@ from jade.stored.source import StoredFile, digest_of_file
 ATTEMPTS = 5  # one after the other without a byte more
 FIRST_WAIT, LONGEST_WAIT = 0.3, 5.0  # seconds between two of them
 SECONDS = (10.0, 60.0)  # to connect, and without a byte
-CHUNK = 1 << 18
-_TOO_MANY = 429
+CHUNK = 1 << 14  # what is lost of an answer that breaks off
+_NO_RANGE, _TOO_MANY = 416, 429
 _RANGE = re.compile(r"bytes (\d+)-")
 
 Told = Callable[[int], object]
@@ -99,11 +99,12 @@ def _append(session: requests.Session, address: Address, part: Path, wanted: Sto
     headers = {"Range": f"bytes={have}-"} if have else {}
     reply = session.get(address.url, headers=headers, auth=_shown(address), stream=True, timeout=SECONDS)
     with closing(reply), part.open("r+b") as file:
-        begin = _begin(reply, have)
+        size = begin = _begin(reply, have)
         told(begin - have)
         file.seek(begin)
         file.truncate()
-        size = begin
+        if reply.status_code == _NO_RANGE:
+            raise _BrokenOffError("it has no such part of the file")  # the next time all of it is asked for
         for chunk in reply.iter_content(CHUNK):
             size += len(chunk)
             if size > wanted.size:
@@ -127,9 +128,11 @@ def _begin(reply: requests.Response, have: int) -> int:
     if status == 206:  # some servers begin elsewhere than they were asked to
         found = _RANGE.match(reply.headers.get("Content-Range", ""))
         if found is None or int(found[1]) > have:
-            raise StaleError("The server gives another part of the file than it was asked for.")
+            raise StaleError(
+                f"{urlsplit(reply.url).netloc} gives another part of the file than was asked for."
+            )
         return int(found[1])
-    if status == 200:  # from the beginning, also where it was asked for the rest
+    if status in (200, _NO_RANGE):  # from the beginning, also where it was asked for the rest
         return 0
     if status >= 500 or status == _TOO_MANY:
         raise _BrokenOffError(f"it answers {status}")

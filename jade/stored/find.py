@@ -156,9 +156,8 @@ def _completed(path: str, server: WandbFiles, environ: Mapping[str, str]) -> str
         return server.completed(path)
     except UnreachableError as error:
         # The cache knows runs by their whole paths only.
-        known = [
-            one for one in cache.paths(cache.root(environ), server.host, path) if one.endswith(f"/{path}")
-        ]
+        kept = cache.paths(cache.root(environ), server.host, path.rpartition("/")[2])
+        known = [one for one in kept if one.endswith(f"/{path}")]
         if len(known) == 1:
             return known[0]
         several = f"The cache has {', '.join(known)}." if known else f"The cache has no run {path!r}."

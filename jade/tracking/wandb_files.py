@@ -55,7 +55,7 @@ class WandbFiles:
 
     def has_page(self, host: str) -> bool:
         """Say whether pages of a host are this server's: the cloud's are not where questions are sent to."""
-        return host in (self.host, urlsplit(wandb.util.app_url(self.address)).netloc)
+        return host in (self.host, urlsplit(wandb.Settings(base_url=self.address).app_url).netloc)
 
     @property
     def why_offline(self) -> str | None:
