@@ -15,26 +15,29 @@ RANKS = {
     ],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
-        "lock", "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation",
-        "texts", "yaml_file",
+        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command",
+        "sweep_notation", "texts", "yaml_file",
     ],
     2: [
-        "command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs",
-        "sweep_yaml", "table", "tracking.base", "workers",
+        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
+        "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "unstored",
+        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "table",
+        "unstored",
     ],
     4: [
-        "best", "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
-        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_run",
-        "trainer",
+        "best", "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
+        "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.download", "stored.weights", "tracking.wandb_client",
+        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.cache", "stored.same", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.about", "stored.cache", "stored.exported", "stored.same", "stored.sheets",
+        "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
         "assembly", "stored.remote",
@@ -43,10 +46,11 @@ RANKS = {
         "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
     ],
     9: [
-        "cli", "stored.run", "sweep_new",
+        "cli", "stored.places", "stored.run", "sweep_new",
     ],
     10: [
-        "stored.evaluating", "stored.rerun",
+        "commands.export", "commands.plot", "commands.runs", "commands.show", "stored.evaluating", "stored.rerun",
+        "stored.several",
     ],
     11: [
         "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
@@ -59,7 +63,7 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
+FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "stored.exported": {""}, "loop": {""}}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 
