@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from jade import devices, lock, progress, resume, scalars, signals, snapshot, summary
-from jade.assembly import Assembly, assemble, told, verify
+from jade.assembly import Assembly, Begin, assemble, told, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
 from jade.errors import CheckpointError, ConfigError, JadeError
@@ -26,6 +26,7 @@ from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import Schedule
 from jade.tracking.base import Tracker
+from jade.warm import Lookup, opened
 
 SWEEP = "sweep"  # where a value comes from
 
@@ -143,7 +144,7 @@ def run(
         try:
             assembly = None
             if before or not tracker.changes_params:
-                assembly = assemble(accepted, around.plugins, around.device, around.schedule)
+                assembly = _assembled(accepted, around, record, before)
             if not record.was_there:
                 record.create()
                 stack.enter_context(lock.owned(record.directory, around.environ))
@@ -151,6 +152,24 @@ def run(
         except signals.Stopped:
             _log.info("The run was stopped before it began.")
             return around.stop.exit_code
+
+
+def _assembled(config: Config, around: Surroundings, record: Record, before: Continued | None) -> Assembly:
+    begin = beginning(config, Lookup(record.directory.parent, around.environ), before)
+    return assemble(config, around.plugins, around.device, around.schedule, begin)
+
+
+def beginning(config: Config, lookup: Lookup, before: Continued | None) -> Begin | None:
+    """Return what gives a run the weights that its configuration says it begins with, read already.
+
+    A run that goes on from a checkpoint of its own has them behind it; the other run may be gone.
+
+    Raises:
+        JadeError: if the other run, or its checkpoint, is not there.
+    """
+    goes_on = before is not None and before.state is not None
+    found = None if goes_on else opened(config, lookup)
+    return found.give if found else None
 
 
 class _Run:
@@ -188,10 +207,8 @@ class _Run:
                 self._accepted = override(self._accepted, effective, SWEEP)
                 with _telling(self._accepted):
                     verify(self._accepted, self._around.plugins)
-                    assembly = assemble(
-                        self._accepted, self._around.plugins, self._around.device, self._around.schedule
-                    )
-            self._describe()
+                    assembly = _assembled(self._accepted, self._around, record, self._before)
+            self._describe(assembly.beginning)
             status = "finished" if self._train(assembly) else "stopped"
         except (KeyboardInterrupt, signals.Stopped) as error:
             # A second Ctrl-C: nothing more is done, not even a backup. Or a signal before the first step.
@@ -248,7 +265,7 @@ class _Run:
         directory = self._record.directory
         _log.info("%s", summary.text(journal.metrics, status, _relative(directory), tracker.way_to_it()))
 
-    def _describe(self) -> None:
+    def _describe(self, beginning: Mapping[str, Any] | None) -> None:
         around, record = self._around, self._record
         self._tracker.describe(self._accepted.flat)
         facts = {
@@ -257,7 +274,10 @@ class _Run:
             "device_name": devices.full_name(around.device),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "schedule": dict(around.said),
+            **({"init_from": dict(beginning)} if beginning else {}),
         }
+        if beginning and "artifact" in beginning:
+            self._tracker.uses(beginning["artifact"])
         architecture = around.plugins.located(Path(self._accepted.values["arch_impl"]))
         left_out: list[str] = []
         if self._before is None:
@@ -281,7 +301,7 @@ class _Run:
         if before.code == "current":
             record.copy_code(around.plugins.project, architecture)
         record.describe_config(self._accepted)
-        record.update_environment(schedule=dict(around.said))
+        record.update_environment(**{key: facts[key] for key in ("schedule", "init_from") if key in facts})
         record.interrupted(
             iterations=self._state["iterations"] if self._state else 0,
             was=before.earlier.status.get("status"),
