@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from jade import isolated
 from jade.errors import PluginError, nearest
 
 
@@ -55,7 +56,7 @@ def _from_path(name: str, file: str) -> ModuleType:
         name = f"jade_file_{Path(file).stem}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
         if name in sys.modules:
             return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=isolated.loader(name, file))
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is no Python file")
     module = importlib.util.module_from_spec(spec)

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jade import imports
+from jade import imports, isolated
 from jade.errors import JadeError, PluginError, nearest
+from jade.snapshot import digest
 
 FOLDERS = {"model": "models", "data": "data", "eval": "eval"}
 # Where a bare name is looked for after the project's own files; imported only then, for it takes seconds.
@@ -50,15 +51,19 @@ class Plugins:
     Args:
         project: the folder that holds `modules/`.
         snapshot: whether it is a run's copy of its code, which holds the architecture file, too.
+        is_isolated: whether the copy is imported beside other code, under a name of its own; otherwise its
+            modules take the place of those that were imported before.
     """
 
-    def __init__(self, project: Path, snapshot: bool = False) -> None:
+    def __init__(self, project: Path, snapshot: bool = False, is_isolated: bool = False) -> None:
         self.project = project.resolve()
+        self._package = isolated.enter(self.project, digest(self.project)) if is_isolated else None
         # The user's code may change the folder.
         self._started_in = self.project if snapshot else Path.cwd()
         self._outside = self.project / "outside" if snapshot else None
         self._indexed: dict[str, list[_File]] = {}
-        _enter(self.project)
+        if not is_isolated:
+            _enter(self.project)
 
     def find(self, kind: str, name: str, where: str) -> Plugin:
         """Return the class called `name` for a "model", "data" or "eval" description.
@@ -69,7 +74,8 @@ class Plugins:
             PluginError: if there is no such class, several, or its file cannot be imported.
         """
         if "." in name:
-            return _installed(name, where)
+            is_own = self._package and isolated.holds(self._package, name)
+            return _installed(f"{self._package}.{name}" if is_own else name, where)
         files = self._index(kind)
         homes = [file for file in files if name in file.classes]
         if len(homes) > 1:
@@ -145,7 +151,8 @@ class Plugins:
         stem = path.stem.replace(".", "_")
         if not inside.is_relative_to(self.project):
             return f"jade_outside_{stem}"
-        return ".".join([*inside.relative_to(self.project).parent.parts, stem])
+        package = [self._package] if self._package else []
+        return ".".join([*package, *inside.relative_to(self.project).parent.parts, stem])
 
     def _index(self, kind: str) -> list[_File]:
         if kind not in self._indexed:

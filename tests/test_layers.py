@@ -9,25 +9,28 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "quantiles", "scalars", "signals", "trials"],
+    0: ["errors", "generators", "isolated", "quantiles", "scalars", "signals", "trials"],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation", "yaml_file",
+        "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.local_runs", "sweep_yaml", "tracking.base",
-        "workers",
+    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
+        "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.source", "sweep_file", "fitting", "unstored"],
-    4: ["journal", "resume", "sweep_program", "tracking.local", "tracking.wandb_run", "tracking.wandb_agent",
-        "tracking.wandb_control", "tracking.wandb_store", "trainer",
+    3: ["batches", "options", "build", "fitting", "logged", "record", "stored.source", "sweep_file", "unstored"],
+    4: ["journal", "resume", "stored.listing", "sweep_program", "tracking.local", "tracking.wandb_run",
+        "tracking.wandb_agent", "tracking.wandb_control", "trainer",
     ],
-    5: ["eval", "tracking.wandb_sweeps"],
-    6: ["loop", "stored.named"],
-    7: ["assembly", "warm"],
-    8: ["experiment", "sweep_check"],
-    9: ["cli", "sweep_new"],
-    10: ["commands.train", "commands.new", "commands.sweep"],
-    11: ["__main__"],
+    5: ["eval", "stored.download", "tracking.wandb_client"],
+    6: ["loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps"],
+    7: ["assembly", "stored.remote"],
+    8: ["stored.find", "stored.pull"],
+    9: ["stored.named"],
+    10: ["warm"],
+    11: ["experiment", "sweep_check"],
+    12: ["cli", "sweep_new"],
+    13: ["commands.train", "commands.new", "commands.pull", "commands.sweep"],
+    14: ["__main__"],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
 UNRANKED = {"", "tracking", "commands", "stored"}

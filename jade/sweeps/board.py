@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from jade import trials as found
 from jade.sweeps import voice
-from jade.sweeps.names import shortened
+from jade.texts import duration, number_text, shortened
 from jade.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -199,26 +199,3 @@ def result(trial: Trial, metric: str | None) -> str:
 def worded(params: Mapping[str, Any], short: Mapping[str, str]) -> str:
     """Return params as `beta=0.1 seed=3`."""
     return " ".join(f"{name}={number_text(params[key])}" for key, name in short.items() if key in params)
-
-
-def number_text(value: object) -> str:
-    """Return a value as a table shows it: numbers with four digits that count."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4g}"
-    if isinstance(value, float) and abs(value) < 10**15:
-        return str(int(value))
-    return str(value)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time as `48 s`, `3:05 min` or `2:10 h`."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    if whole < 6000:
-        return f"{whole // 60}:{whole % 60:02} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02} h"

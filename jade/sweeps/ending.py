@@ -15,7 +15,8 @@ from jade.errors import JadeError
 from jade.sweep_command import ARGS_MACROS
 from jade.sweep_file import Sweep
 from jade.sweeps import picture
-from jade.sweeps.board import number_text, standing
+from jade.sweeps.board import standing
+from jade.texts import number_text
 from jade.trials import Trials
 
 

@@ -19,8 +19,8 @@ from jade import trials as found
 from jade.errors import ConfigError
 from jade.sweeps import scales
 from jade.sweeps.board import standing, worded
-from jade.sweeps.names import shortened
-from jade.sweeps.scales import Scale, shortened_in_the_middle
+from jade.sweeps.scales import Scale
+from jade.texts import shortened, shortened_in_the_middle, text_of
 from jade.trials import Trial, Trials
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _title(view: _View, width: float) -> str:
     lines = ["  ·  ".join(dict.fromkeys(parts)), standing(trials)]
     if view.best is not None and trials.parameters:
         params = {view.names[key]: view.best.params.get(key) for key in trials.parameters}
-        shown = worded({k: scales.text_of(v) for k, v in params.items()}, {key: key for key in params})
+        shown = worded({k: text_of(v) for k, v in params.items()}, {key: key for key in params})
         lines.append(f"with {shown}")
     return "\n".join(shortened_in_the_middle(line, int(12 * width)) for line in lines)
 

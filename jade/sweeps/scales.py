@@ -11,15 +11,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import Any
 
-from jade import scalars
-from jade.sweeps.board import number_text
+from jade.sheet import order
+from jade.texts import number_text, shortened_in_the_middle, text_of
 
 DECADES = 2  # from which on an axis of positive numbers is logarithmic
 FEW = 8  # so many different numbers, some of them tried again, stand in a row as categories do
 MOST_LABELS = 10
-LONGEST_LABEL = 20
 # How many times further from the middle than most of them a value is left out; wider where there are few.
 _FAR, _FAR_OF_FEW, _FEW_VALUES = 10.0, 100.0, 10
 
@@ -122,23 +120,6 @@ def of_metric(values: Sequence[float], goal: str) -> Scale:
     return Scale("log" if is_log else "linear", min(kept), max(kept))
 
 
-def text_of(value: object) -> str:
-    """Return a value as the picture and the table write it."""
-    if isinstance(value, bool) or value is None:
-        return scalars.dump(value, flow=True)
-    if isinstance(value, int | float):
-        return number_text(value)
-    return value if isinstance(value, str) else scalars.dump(value, flow=True)
-
-
-def shortened_in_the_middle(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Return a text with its middle left out if it is too long: the ends tell names apart."""
-    if len(text) <= longest:
-        return text
-    ahead = (longest - 1) // 2
-    return f"{text[:ahead]}…{text[len(text) - (longest - 1 - ahead) :]}"
-
-
 def _without_folder(labels: Sequence[str]) -> list[str]:
     """Return labels without the folder that all of them begin with."""
     common = os.path.commonprefix(labels).rpartition("/")[0] if len(labels) > 1 else ""
@@ -147,15 +128,6 @@ def _without_folder(labels: Sequence[str]) -> list[str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def order(value: object) -> tuple[Any, ...]:
-    """Return what sorts values of any kinds: numbers by size, then the rest as text."""
-    if _is_number(value) or isinstance(value, bool):
-        return (0, value, "")
-    if isinstance(value, list | tuple):
-        return (2, len(value), str(value))
-    return (1, 0, str(value))
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jade import sheet, table
 from jade import trials as found
 from jade.errors import ConfigError
-from jade.sweeps import kept, picture, seeds, sheet, sources, table
+from jade.sheet import Sheet
+from jade.sweeps import kept, picture, seeds, sheets, sources
 from jade.sweeps.board import standing
-from jade.sweeps.sheet import Sheet
 from jade.trials import Trials
 
 GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
@@ -77,9 +78,9 @@ def _told(trials: Trials, given: argparse.Namespace) -> str:
 
 def _rows(trials: Trials, given: argparse.Namespace) -> Sheet:
     if seeds.are_tried(trials) and not given.each:
-        rows = sheet.of_groups(trials, seeds.groups(trials))
+        rows = sheets.of_groups(trials, seeds.groups(trials))
     else:
-        rows = sheet.of_trials(trials, found.ranked(trials), found.best_of(trials))
+        rows = sheets.of_trials(trials, found.ranked(trials), found.best_of(trials))
     if given.sort:
         rows = sheet.ordered(rows, given.sort, trials.metric, downwards=given.reverse)
     elif given.reverse:

@@ -11,7 +11,6 @@ RANKS = {
         "failures",
         "kept",
         "lost",
-        "names",
         "left",
         "seeds",
         "tied",
@@ -20,8 +19,8 @@ RANKS = {
     ],
     1: ["board", "service"],
     2: ["agents", "scales", "sources"],
-    3: ["picture", "sheet"],
-    4: ["ending", "table"],
+    3: ["picture", "sheets"],
+    4: ["ending"],
     5: ["run", "show"],
     6: ["export"],
 }

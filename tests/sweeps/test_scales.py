@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from jade import texts
 from jade.sweeps import scales
 
 
@@ -67,8 +68,8 @@ def test_many_categories_are_labelled_here_and_there():
 
 
 def test_long_labels_lose_their_middle():
-    assert scales.shortened_in_the_middle("a_very_long_name_of_something", 13) == "a_very…ething"
-    assert scales.shortened_in_the_middle("short", 13) == "short"
+    assert texts.shortened_in_the_middle("a_very_long_name_of_something", 13) == "a_very…ething"
+    assert texts.shortened_in_the_middle("short", 13) == "short"
 
 
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from jade import sheet, table
 from jade.commands import sweep
 from jade.errors import ConfigError
-from jade.sweeps import sheet, table
-from jade.sweeps.table import numbers
+from jade.sweeps import sheets
+from jade.table import numbers
 from jade.trials import Trial, Trials, best_of, ranked
 from tests.stored.test_local_runs import Experiments
 
 
 def rows_of(*rows, metric="Loss", parameters=("model.params.beta",)):
     trials = Trials("me/p/s", "s", "grid", metric, "minimize", parameters, "finished", None, rows)
-    return sheet.of_trials(trials, ranked(trials), best_of(trials))
+    return sheets.of_trials(trials, ranked(trials), best_of(trials))
 
 
 TRIALS = rows_of(

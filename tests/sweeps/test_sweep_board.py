@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jade.sweeps.board import Lines, board, chosen, duration, number_text, standing
+from jade.sweeps.board import Lines, board, chosen, standing
+from jade.texts import duration, number_text
 from jade.trials import Trial, Trials
 
 

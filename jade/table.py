@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jade.sweeps.board import duration
-from jade.sweeps.scales import shortened_in_the_middle, text_of
-from jade.sweeps.sheet import NUMBER, PARAM, SECONDS, Column, Sheet
+from jade.sheet import NUMBER, PARAM, SECONDS, Column, Sheet
+from jade.texts import duration, shortened_in_the_middle, text_of
 
 DIGITS = 4
 HIDDEN = 9  # columns that yield that early are in no table

@@ -1,4 +1,4 @@
-"""Trials, or points of a sweep, as columns of values: what a table, a CSV file and a JSON text are made of.
+"""Runs, trials or points of a sweep as columns of values: what a table, CSV and JSON are made of.
 
 Pure. The keys of the columns stay the same from call to call; what a person reads has shorter headings.
 """
@@ -14,10 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jade.errors import ConfigError
-from jade.sweeps.names import shortened
-from jade.sweeps.scales import order
-from jade.sweeps.seeds import SEED, Group
-from jade.trials import Trial, Trials
 
 PARAM, TEXT, NUMBER, SECONDS = "param", "text", "number", "seconds"
 
@@ -64,49 +60,6 @@ class Sheet:
         """Return the sheet with these rows, in this order."""
         columns = tuple(replace(one, values=tuple(one.values[row] for row in rows)) for one in self.columns)
         return Sheet(columns, rows.index(self.best) if self.best in rows else None)
-
-
-def of_trials(trials: Trials, rows: Sequence[Trial], best: Trial | None) -> Sheet:
-    """Return a row for each of `rows`."""
-    named = any(row.name != row.run_id for row in rows)
-    metric = trials.metric or "metric"
-    columns = [
-        Column("run", "run", TEXT, tuple(row.run_id for row in rows)),
-        Column("name", "name", TEXT, tuple(row.name for row in rows), 5 if named else 9),
-        Column("state", "state", TEXT, tuple(row.state for row in rows)),
-        *_params(trials.parameters, [row.params for row in rows]),
-        Column("last", metric, NUMBER, tuple(row.last for row in rows)),
-        Column("best", "best", NUMBER, tuple(row.best for row in rows), 3),
-        Column("trained", "epochs", NUMBER, tuple(row.epochs for row in rows), 4),
-        Column("seconds", "time", SECONDS, tuple(row.seconds for row in rows), 2),
-        Column("began", "began", NUMBER, tuple(row.began for row in rows), 10),
-        Column("folder", "folder", TEXT, tuple(str(row.folder) if row.folder else None for row in rows), 10),
-    ]
-    if trials.metric is None:
-        columns = [one if one.key not in ("last", "best") else replace(one, yields=10) for one in columns]
-    return Sheet(tuple(columns), next((number for number, row in enumerate(rows) if row is best), None))
-
-
-def of_groups(trials: Trials, groups: Sequence[Group]) -> Sheet:
-    """Return a row for each point of a sweep."""
-    keys = [key for key in trials.parameters if key != SEED]
-    columns = (
-        *_params(keys, [group.params for group in groups]),
-        Column("mean", f"mean {trials.metric or 'metric'}", NUMBER, tuple(group.mean for group in groups)),
-        Column("deviation", "±", NUMBER, tuple(group.deviation for group in groups), like="mean"),
-        Column("n", "n", NUMBER, tuple(len(group.values) for group in groups)),
-        Column("uncounted", "unfinished", NUMBER, tuple(group.uncounted for group in groups)),
-        Column("seconds", "time", SECONDS, tuple(group.seconds for group in groups), 2),
-        Column(
-            "runs", "runs", TEXT, tuple(" ".join(row.run_id for row in group.trials) for group in groups), 10
-        ),
-    )
-    return Sheet(columns, 0 if groups and groups[0].mean is not None else None)
-
-
-def _params(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    short = shortened(keys)
-    return [Column(key, short[key], PARAM, tuple(row.get(key) for row in rows), 1) for key in keys]
 
 
 def ordered(sheet: Sheet, key: str, metric: str | None, *, downwards: bool) -> Sheet:
@@ -176,3 +129,16 @@ def _strict(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, Mapping):
         return {str(key): _strict(item) for key, item in value.items()}
     return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def order(value: object) -> tuple[Any, ...]:
+    """Return what sorts values of any kinds: numbers by size, then the rest as text."""
+    if _is_number(value) or isinstance(value, bool):
+        return (0, value, "")
+    if isinstance(value, list | tuple):
+        return (2, len(value), str(value))
+    return (1, 0, str(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

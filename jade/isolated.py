@@ -1,0 +1,249 @@
+"""A run's copy of its code, imported under a name of its own beside whatever else is imported.
+
+The copy becomes a package, `jade_stored_<digest>`. Within it, `from modules.… import …` means the copy's own
+`modules`, whichever other `modules` the process has: each module gets builtins of its own, whose `__import__`
+leads there, also from within functions that are called later. What is looked up by its name through
+`importlib`, `pkgutil` or `pydoc` is led there as well.
+
+An object of such a class unpickles in a spawned process: the package lies on `sys.path`, which the process is
+given, as a file of two lines that says where the copy is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+PREFIX = "jade_stored_"
+DIGITS = 16
+
+_homes: dict[str, Path] = {}
+_log = logging.getLogger(__name__)
+
+
+def enter(folder: Path, digest: str) -> str:
+    """Return the name of the package that a copy of code is imported as; none of it is imported yet.
+
+    Args:
+        folder: the copy.
+        digest: of its contents; copies with the same one are the same package.
+    """
+    name = f"{PREFIX}{digest[:DIGITS]}"
+    if name in _homes and _homes[name].is_dir():
+        return name
+    _homes.pop(name, None)
+    sys.modules.pop(name, None)  # its copy was deleted meanwhile: what it has yet to import is in this one
+    stubs = _stubs()
+    if str(stubs) not in sys.path:
+        sys.path.append(str(stubs))
+    package = stubs / name
+    package.mkdir(exist_ok=True)
+    text = f"from jade import isolated\n\nisolated.settle(__name__, {str(folder.absolute())!r})\n"
+    (package / "__init__.py").write_text(text, encoding="utf-8")
+    importlib.invalidate_caches()
+    importlib.import_module(name)
+    return name
+
+
+def settle(name: str, folder: str) -> None:
+    """Make the package `name`, which is being imported, that of a copy; called by the file on `sys.path`."""
+    _homes[name] = Path(folder)
+    sys.modules[name].__path__ = [folder]
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def holds(package: str, name: str) -> bool:
+    """Say whether a dotted name is one of a copy's own modules, or is below one."""
+    top = name.partition(".")[0]
+    folder = _homes[package]
+    # A run's `modules` are never those of another folder, even where it had none.
+    return top == "modules" or (folder / top).is_dir() or (folder / f"{top}.py").is_file()
+
+
+def loader(name: str, file: str) -> Loader | None:
+    """Return what loads a file under a name, if that is in a copy; None if it is not."""
+    return _Loader(name, file) if name.partition(".")[0] in _homes else None
+
+
+@cache
+def _stubs() -> Path:
+    """Return the folder of the packages' own files, which lasts as long as this process."""
+    folder, owner = tempfile.mkdtemp(prefix="jade-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # and no child of it, which has all of this as well
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return Path(folder)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of copies; keeps their code from finding other ones under the same names."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, inner = fullname.partition(".")
+        if package not in _homes:
+            asking = _asking()
+            if asking is not None and holds(asking, fullname):
+                raise ModuleNotFoundError(
+                    f"{fullname!r} is asked for by the name that it had when the run was trained; here it is"
+                    f" {asking}.{fullname}",
+                    name=fullname,
+                )
+            return None
+        spec = PathFinder.find_spec(fullname, path) if inner else None
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def _asking() -> str | None:
+    """Return the package of the copy whose code has led to the present import, if one has."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in _homes:
+            return package
+        if frame.f_code is _import.__code__:  # it has been led to where it belongs
+            return None
+        frame = frame.f_back
+    return None
+
+
+class _Loader(SourceFileLoader):
+    """Loads a file of a copy; reads no bytecode, which may be of another text, and writes none."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = _builtins(module.__name__.partition(".")[0])
+        super().exec_module(module)
+
+
+@cache
+def _builtins(package: str) -> dict[str, Any]:
+    return {**vars(builtins), "__import__": partial(_import, package)}
+
+
+def _import(
+    package: str,
+    name: str,
+    namespace: Mapping[str, Any] | None = None,
+    local: Mapping[str, Any] | None = None,
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    """Do what an import statement does in a module of the copy `package`."""
+    if level == 0 and holds(package, name):
+        _named(package, name)
+        if not fromlist:
+            return sys.modules[f"{package}.{name.partition('.')[0]}"]
+        return builtins.__import__(f"{package}.{name}", namespace, local, fromlist, 0)
+    module = builtins.__import__(name, namespace, local, fromlist or (), level)
+    if level == 0:
+        _tell_of_present_code(package, name.partition(".")[0])
+        return _led(package, module)
+    return module
+
+
+def _named(package: str, name: str) -> ModuleType:
+    """Import a module of the copy by the name that its code has for it."""
+    try:
+        return importlib.import_module(f"{package}.{name}")
+    except ModuleNotFoundError as error:
+        missing = str(error.name).removeprefix(f"{package}.")
+        if missing == error.name:
+            raise
+        raise ModuleNotFoundError(
+            f"No module named {missing!r} in the run's copy of its code, {_homes[package]}", name=missing
+        ) from error
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _tell_of_present_code(package: str, top: str) -> None:
+    """Say where the code of a run takes a module from the present folder, for the copy does not have it."""
+    if (package, top) in _told:
+        return
+    _told.add((package, top))
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if top == "jade" or not file or not Path(file).is_relative_to(Path.cwd()):
+        return
+    if not any(part.startswith(".") or part == "site-packages" for part in Path(file).parts):
+        _log.warning("%s is not in the copy of the run's code: that of %s is used.", top, file)
+
+
+# What is looked up by its name in a text.
+
+
+class _Led(ModuleType):
+    """A module of the standard library some of whose functions look into a copy first."""
+
+    def __init__(self, module: ModuleType, instead: Mapping[str, Any]) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        self.__dict__.update(instead, _module=module)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
+        return getattr(self.__dict__["_module"], name)
+
+
+def _led(package: str, module: ModuleType) -> ModuleType:
+    known = _Instead(package)
+    made = _INSTEAD.get(module.__name__) if isinstance(module, ModuleType) else None
+    return _Led(module, made(known)) if made else module
+
+
+class _Instead:
+    """The functions that the code of a copy is given instead of those that look a name up."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def inside(self, name: str) -> str:
+        return f"{self.package}.{name}" if holds(self.package, name) else name
+
+    def import_module(self, name: str, package: str | None = None) -> ModuleType:
+        whole = importlib.util.resolve_name(name, package)
+        return _named(self.package, whole) if holds(self.package, whole) else importlib.import_module(whole)
+
+    def find_spec(self, name: str, package: str | None = None) -> ModuleSpec | None:
+        return importlib.util.find_spec(self.inside(importlib.util.resolve_name(name, package)))
+
+    def taking(self, module: str, function: str) -> Callable[..., Any]:
+        """Return a function whose first argument is a dotted name."""
+        found = getattr(importlib.import_module(module), function)
+        return lambda name, *args, **kwargs: found(self.inside(name), *args, **kwargs)
+
+
+_INSTEAD: dict[str, Callable[[_Instead], dict[str, Any]]] = {
+    "importlib": lambda known: {
+        "import_module": known.import_module,
+        "util": _led(known.package, importlib.util),
+        "__import__": partial(_import, known.package),
+    },
+    "importlib.util": lambda known: {"find_spec": known.find_spec},
+    "builtins": lambda known: {"__import__": partial(_import, known.package)},
+    "pkgutil": lambda known: {"resolve_name": known.taking("pkgutil", "resolve_name")},
+    "pydoc": lambda known: {"locate": known.taking("pydoc", "locate")},
+    "runpy": lambda known: {"run_module": known.taking("runpy", "run_module")},
+}
