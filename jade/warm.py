@@ -19,10 +19,11 @@ from torch import nn
 from jade import state
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError, JadeError, nearest
+from jade.fitting import Part, untied
 from jade.stored import named, weights
+from jade.stored.remote import ArtifactSource
 from jade.stored.source import Source
 from jade.trainer import Trainer
-from jade.fitting import Part, untied
 
 LINES_SHOWN = 30
 
@@ -86,9 +87,9 @@ class Beginning:
         wrong = [_no_weights(trainer, name, networks) for name in self.attributes or () if name not in stored]
         takeable = [name for name, one in stored.items() if isinstance(one, nn.Module | torch.Tensor)]
         wrong += [
-            f"{name} is of the type {type(stored[name]).__name__}: only networks, parameters and tensors are taken"
-            for name in self.attributes or ()
-            if name in stored and name not in takeable
+            f"{name} is of the type {type(one).__name__}: only networks, parameters and tensors are taken"
+            for name, one in stored.items()
+            if name in (self.attributes or ()) and name not in takeable
         ]
         if not networks and self.attributes is None:
             wrong = [f"{type(trainer).__name__} stores no network and no parameter"]
@@ -142,7 +143,7 @@ def opened(config: Config, lookup: Lookup) -> Beginning | None:
         "iterations": found["iterations"],
         "epochs": found["epochs"],
         "sha256": digest,
-        **({"artifact": which.run} if which.is_artifact else {}),
+        **_version(source),
     }
     label = f"{source.label} ({file}, iteration {found['iterations']})"
     states = {name: state.read_back(value) for name, value in found["attributes"].items()}
@@ -170,6 +171,12 @@ def _no_weights(trainer: Trainer, name: str, known: Sequence[str]) -> str:
 def _shortened(lines: Sequence[str]) -> str:
     rest = len(lines) - LINES_SHOWN
     return "\n".join([*lines[:LINES_SHOWN], *([f"and {rest} more"] if rest > 0 else [])])
+
+
+def _version(source: Source) -> dict[str, str]:
+    """Return which artifact it was, by its version: an alias may be another one tomorrow."""
+    known = source.kept() if isinstance(source, ArtifactSource) else None
+    return {"artifact": known.path} if known else {}
 
 
 def _read(source: Source, wanted: str | None) -> tuple[str, dict[str, Any], str]:

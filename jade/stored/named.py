@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jade.errors import ConfigError, JadeError
+from jade.errors import ConfigError, JadeError, UnreachableError
 from jade.stored import checkpoints
 from jade.stored.find import find
 from jade.stored.source import Source
@@ -25,14 +25,13 @@ class Named:
     Attributes:
         text: as it was written.
         run: without the checkpoint.
-        checkpoint: "last", "best" or a number of iterations; None if the text names none.
-        is_artifact: whether `run` has the form of an artifact with its alias or version.
+        checkpoint: "last", "best" or a number of iterations; None if the text names none, as that of an
+            artifact does.
     """
 
     text: str
     run: str
     checkpoint: str | None = None
-    is_artifact: bool = False
 
 
 def parse(text: str, root: Path, where: str) -> Named:
@@ -56,7 +55,7 @@ def parse(text: str, root: Path, where: str) -> Named:
     if tail in (LAST, BEST) or tail.isdecimal():
         return Named(text, run, tail)
     if _is_path_on_wandb(run, root):
-        return Named(text, text, is_artifact=True)
+        return Named(text, text)
     raise ConfigError(
         f"{tail!r} is no checkpoint.",
         where=where,
@@ -77,11 +76,13 @@ def found(named: Named, root: Path, environ: Mapping[str, str]) -> tuple[Named, 
     """
     try:
         return named, find(named.run, root, environ)
+    except UnreachableError:
+        raise
     except JadeError as error:
         if named.checkpoint is None or not _is_path_on_wandb(named.run, root):
             raise
         try:
-            return Named(named.text, named.text, is_artifact=True), find(named.text, root, environ)
+            return Named(named.text, named.text), find(named.text, root, environ)
         except JadeError:
             raise error from None
 

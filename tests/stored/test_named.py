@@ -44,14 +44,14 @@ def parsed(text, root):
 def test_a_checkpoint_is_what_stands_behind_the_last_colon(root, text, run, checkpoint):
     found = parsed(text, root)
 
-    assert (found.run, found.checkpoint, found.is_artifact) == (run, checkpoint, False)
+    assert (found.run, found.checkpoint) == (run, checkpoint)
 
 
 @pytest.mark.parametrize("alias", ["latest", "v3", "prod", "my-alias"])
 def test_a_path_with_another_word_behind_the_colon_is_an_artifact(root, alias):
     text = f"me/digits/model-x1:{alias}"
 
-    assert parsed(text, root) == Named(text, text, None, is_artifact=True)
+    assert parsed(text, root) == Named(text, text)
 
 
 def test_an_unknown_checkpoint_of_a_run_names_the_nearest(root):
