@@ -30,7 +30,7 @@ Begin = Callable[[Trainer], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Assembly:
-    """What a configuration describes, built.
+    """What a configuration describes, built; datasets are, once they were asked for.
 
     Attributes:
         beginning: with whose weights the trainer begins, as it is recorded; None if with its own.
@@ -40,6 +40,7 @@ class Assembly:
     trainer: Trainer
     evaluations: Mapping[str, Evaluation]
     plan: Plan
+    datasets: Datasets
     beginning: Mapping[str, Any] | None = None
 
 
@@ -93,10 +94,11 @@ def assemble(
         builder.dataset,
         config.where("data"),
     )
-    trainer = _trainer(config, plugins, builder, datasets, device)
+    trainer = trainer_of(config, plugins, datasets, device)
+    raise_all([*trainer.faults(), *state.faults(trainer)])
     beginning = begin(trainer) if begin else None  # before the evaluations, which may look at the weights
     evaluations = {
-        name: _evaluation(config, builder, name, datasets, trainer) for name in config.values["eval"]
+        name: evaluation_of(config, plugins, name, datasets, trainer) for name in config.values["eval"]
     }
     every = {
         name: intervals.parse(
@@ -114,13 +116,16 @@ def assemble(
         every,
         schedule.allow_nan,
     )
-    return Assembly(config, trainer, evaluations, plan, beginning)
+    return Assembly(config, trainer, evaluations, plan, datasets, beginning)
 
 
-def _trainer(
-    config: Config, plugins: Plugins, builder: Builder, datasets: Datasets, device: torch.device
-) -> Trainer:
-    description = config.values["model"]
+def trainer_of(config: Config, plugins: Plugins, datasets: Datasets, device: torch.device) -> Trainer:
+    """Return the trainer that a configuration describes, initialized; what it lacks is not looked for.
+
+    Raises:
+        JadeError: if its class or the architecture file is not found, or cannot be imported.
+    """
+    builder, description = Builder(plugins, config.where), config.values["model"]
     plugin = builder.find("model", "model", description)
     path = Path(config.values["arch_impl"])
     architecture = Architectures(plugins, path, config.where("arch_impl"))
@@ -128,14 +133,18 @@ def _trainer(
     with building("model", plugin, config.where("model")):
         trainer: Trainer = _instance(plugin, datasets=datasets, architecture=architecture, device=device)
         trainer.initialize(**params)
-    raise_all([*trainer.faults(), *state.faults(trainer)])
     return trainer.to(trainer.get_device())
 
 
-def _evaluation(
-    config: Config, builder: Builder, name: str, datasets: Datasets, trainer: Trainer
+def evaluation_of(
+    config: Config, plugins: Plugins, name: str, datasets: Datasets, trainer: Trainer
 ) -> Evaluation:
-    key, description = f"eval.{name}", config.values["eval"][name]
+    """Return one of the evaluations that a configuration describes, initialized.
+
+    Raises:
+        JadeError: if its class is not found, cannot be imported, or lacks what it says that it stores.
+    """
+    builder, key, description = Builder(plugins, config.where), f"eval.{name}", config.values["eval"][name]
     plugin = builder.find("eval", key, description)
     params = builder.params("eval", f"{key}.params", description["params"])
     if EVERY not in calls.accepted_by_method(plugin.target, "initialize").names:

@@ -155,7 +155,7 @@ def _fetched(path: str, folder: Path, options: Options) -> bool:
 
 def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
     # torch takes more than a second to import: --help, --print-config and bad YAML do not wait for it.
-    from jade import assembly, devices, experiment
+    from jade import assembly, best, devices, experiment
     from jade.checkpoint import Checkpoints
     from jade.plugins import Plugins
     from jade.warm import Lookup
@@ -184,6 +184,8 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)
     assembly.verify(accepted, plugins)
+    if not options.environ.get("WANDB_SWEEP_ID"):  # which may choose other classes
+        best.verify(schedule.best_metric, accepted, plugins)
     device = devices.choose(options.device, options.device_from)
     if options.check:
         lookup = Lookup(start.record.directory.parent, options.environ)

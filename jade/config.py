@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class Config:
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
         aliases: short keys that were read as whole ones, of which the user was told.
+        variables: those of the environment that the files name, with the values that they had.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     texts: Mapping[str, str]
     aliases: frozenset[str] = frozenset()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flat(self) -> params.Flat:
@@ -91,26 +93,42 @@ def compose(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     texts: dict[str, str] = {}
-    for section in SECTIONS:
+    variables: dict[str, str] = {}
+    for name in SECTIONS:
         try:
-            tree = read_yaml(files[section], environ, section)
-            values[section] = _section(section, tree)
-            texts[section] = tree.text
-            if section == "model":
+            tree = read_yaml(files[name], environ, name)
+            values[name] = _section(name, tree)
+            texts[name] = tree.text
+            variables |= tree.variables
+            if name == "model":
                 values |= {key: tree.values[key] for key in INIT if key in tree.values}
                 origins |= {key: tree.origins[key] for key in INIT if key in tree.origins}
         except ConfigError as fault:
             faults.append(fault)
             continue
-        origins[section] = f"{tree.path}:1"
-        origins |= {f"{section}.{key}": origin for key, origin in tree.origins.items()}
+        origins |= _origins(name, tree)
     raise_all(faults)
     for key, (value, origin) in top.items():
         values[key] = value
         origins[key] = origin
-    config = Config(_without_defaults(values), origins, texts)
+    config = Config(_without_defaults(values), origins, texts, variables=variables)
     _check(config)
     return override_all(config, given, overrides)
+
+
+def section(name: str, path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what one file describes, "model", "data" or "eval", and the origins of its keys.
+
+    Raises:
+        ConfigError: with all faults of the file.
+    """
+    tree = read_yaml(path, environ, name)
+    return _section(name, tree), _origins(name, tree)
+
+
+def _origins(section: str, tree: Tree) -> dict[str, str]:
+    within = {f"{section}.{key}": origin for key, origin in tree.origins.items()}
+    return {section: f"{tree.path}:1", **within}
 
 
 def recorded(path: Path, texts: Mapping[str, str]) -> Config:

@@ -59,6 +59,11 @@ def enter(folder: Path, digest: str) -> str:
     return name
 
 
+def home(package: str) -> Path:
+    """Return the folder that a package is imported from: of several equal copies the first."""
+    return _homes[package]
+
+
 def settle(name: str, folder: str) -> None:
     """Make the package `name`, which is being imported, that of a copy; called by the file on `sys.path`."""
     _homes[name] = Path(folder)

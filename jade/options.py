@@ -82,6 +82,16 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--backup-every": {"metavar": "EVERY", "help": "replace the backup model.pt (default 10 minutes)"},
     "--keep-checkpoints": {"metavar": "N", "help": "how many checkpoints are kept, or all (default all)"},
+    "--best-metric": {
+        "metavar": "NAME",
+        "help": "keep the state with the best value of this metric as best.pt, or none (default: the metric"
+        " of the run's sweep, else none)",
+    },
+    "--best-mode": {
+        "metavar": "{min,max}",
+        "help": "whether less or more of it is better (default: the sweep's goal, else what its name"
+        " suggests)",
+    },
     "--time-limit": {
         "metavar": "TIME",
         "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
@@ -188,6 +198,14 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
         faults += _unheard(trial, [*(found for _, found in line.params), overrides])
     beginning = _beginning(values, faults)
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
+    if values["best_mode"] and not (values["best_metric"] or resume or environ.get("WANDB_SWEEP_ID")):
+        faults.append(
+            ConfigError(
+                "--best-mode says of no metric which value is best.",
+                where="--best-mode",
+                hint="--best-metric NAME names an evaluation of --eval_conf, or a loss item.",
+            )
+        )
     try:
         schedule_of(given)
     except JadeError as fault:

@@ -58,6 +58,8 @@ class Plugins:
     def __init__(self, project: Path, snapshot: bool = False, is_isolated: bool = False) -> None:
         self.project = project.resolve()
         self._package = isolated.enter(self.project, digest(self.project)) if is_isolated else None
+        if self._package:
+            self.project = isolated.home(self._package)
         # The user's code may change the folder.
         self._started_in = self.project if snapshot else Path.cwd()
         self._outside = self.project / "outside" if snapshot else None

@@ -188,12 +188,16 @@ class Trainer(Storing, nn.Module):
                 where=where,
                 hint="How long a run trains is set by --epochs; call a parameter of your own something else.",
             )
+        yield from self.absent()
+
+    def absent(self) -> Iterator[JadeError]:
+        """Yield the attributes that are to be stored and that `initialize` did not set."""
         for attribute in self._stored:
             if not hasattr(self, attribute):
                 near = nearest(attribute, [key for key in self._own_names() if not key.startswith("_")])
                 yield ContractError(
-                    f"{name} stores the attribute {attribute!r}, which it does not have.",
-                    where=where,
+                    f"{type(self).__name__} stores the attribute {attribute!r}, which it does not have.",
+                    where=place_of(type(self)),
                     hint=f"did you mean: {near}" if near else f"initialize must set self.{attribute}",
                 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,4 +193,8 @@ def _read(source: Source, wanted: str | None) -> tuple[str, dict[str, Any], str]
 
 
 def _times(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.pt")}
+    found = {}
+    for path in folder.glob("*.pt"):
+        with suppress(FileNotFoundError):  # the other run keeps so many only
+            found[path.name] = path.stat().st_mtime_ns
+    return found

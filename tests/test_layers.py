@@ -9,28 +9,57 @@ import pytest
 from tests.conftest import REPOSITORY
 
 RANKS = {
-    0: ["errors", "generators", "isolated", "quantiles", "scalars", "signals", "trials"],
+    0: [
+        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly",
+        "stored.versions", "trials",
+    ],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
+        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
+        "lock", "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation",
+        "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
-        "tracking.base", "workers",
+    2: [
+        "command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs",
+        "sweep_yaml", "table", "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "fitting", "logged", "record", "stored.source", "sweep_file", "unstored"],
-    4: ["journal", "resume", "stored.listing", "sweep_program", "tracking.local", "tracking.wandb_run",
-        "tracking.wandb_agent", "tracking.wandb_control", "trainer",
+    3: [
+        "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "unstored",
     ],
-    5: ["eval", "stored.download", "tracking.wandb_client"],
-    6: ["loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps"],
-    7: ["assembly", "stored.remote"],
-    8: ["stored.find", "stored.pull"],
-    9: ["stored.named"],
-    10: ["warm"],
-    11: ["experiment", "sweep_check"],
-    12: ["cli", "sweep_new"],
-    13: ["commands.train", "commands.new", "commands.pull", "commands.sweep"],
-    14: ["__main__"],
+    4: [
+        "best", "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
+        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_run",
+        "trainer",
+    ],
+    5: [
+        "eval", "stored.download", "stored.weights", "tracking.wandb_client",
+    ],
+    6: [
+        "loop", "stored.cache", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+    ],
+    7: [
+        "assembly", "stored.remote",
+    ],
+    8: [
+        "stored.find", "stored.opened", "stored.pull",
+    ],
+    9: [
+        "stored.named", "stored.run",
+    ],
+    10: [
+        "warm",
+    ],
+    11: [
+        "experiment", "sweep_check",
+    ],
+    12: [
+        "cli", "sweep_new",
+    ],
+    13: [
+        "commands.new", "commands.pull", "commands.sweep", "commands.train",
+    ],
+    14: [
+        "__main__",
+    ],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
 UNRANKED = {"", "tracking", "commands", "stored"}

@@ -31,6 +31,8 @@ FLAGS = [
     "--backup-every",
     "--log-loss-every",
     "--keep-checkpoints",
+    "--best-metric",
+    "--best-mode",
     "--time-limit",
     "--allow-nan",
     "--env-file",

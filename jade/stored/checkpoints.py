@@ -1,0 +1,80 @@
+"""Which checkpoints a stored run has, by what is listed and said of them; none of them is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jade.stored.source import Source
+
+# As `checkpoint` names them, which imports torch.
+BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
+KNOWN = "checkpoints.json"
+_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """One checkpoint of a run.
+
+    Attributes:
+        name: of its file.
+        iterations: training steps done when it was written; None where only the file itself says it.
+        epochs: passes done then.
+        size: of the file, in bytes.
+        time: when it was written, seconds since 1970.
+        metric: by which it is the best one, if it is.
+        value: of the metric.
+    """
+
+    name: str
+    iterations: int | None
+    epochs: int | None
+    size: int
+    time: float | None
+    metric: str | None = None
+    value: float | None = None
+
+
+def listed(source: Source) -> list[StoredCheckpoint]:
+    """Return the checkpoints of a run, the oldest first; nothing of them is read or fetched.
+
+    Raises:
+        JadeError: if the files of the run cannot be listed.
+    """
+    files = source.files()
+    said = _said(source) if KNOWN in files else {}
+    found = []
+    for name, file in files.items():
+        if "/" in name or not name.endswith(".pt"):
+            continue
+        known = said.get(name, {})
+        number = _NUMBERED.fullmatch(name)
+        found.append(
+            StoredCheckpoint(
+                name,
+                int(number[1]) if number else known.get("iterations"),
+                known.get("epochs"),
+                file.size,
+                known.get("time", file.modified),
+                known.get("metric"),
+                known.get("value"),
+            )
+        )
+    return sorted(found, key=lambda one: (one.iterations is None, one.iterations or 0, one.name))
+
+
+def is_numbered(name: str) -> bool:
+    """Say whether a file is a checkpoint that is kept."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def _said(source: Source) -> Mapping[str, Any]:
+    try:
+        known = json.loads(source.path(KNOWN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) and all(isinstance(one, dict) for one in known.values()) else {}

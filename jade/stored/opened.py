@@ -1,0 +1,204 @@
+"""What a stored run describes, built again: its classes, its trainer with the weights, its evaluations.
+
+Two kinds of code can build it: the run's own copy, imported beside everything else, or the present
+`modules/`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jade import assembly, config, entries, eval, seeding, state
+from jade.build import Architectures, Builder, Datasets
+from jade.config import Config
+from jade.entries import Entry
+from jade.errors import CheckpointError, ConfigError, JadeError, PluginError, raise_all
+from jade.eval import Evaluation, evaluating
+from jade.plugins import Plugins
+from jade.stored import standin, versions
+from jade.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A stored run whose code may be executed.
+
+    Attributes:
+        label: what the run is called.
+        config: on this machine.
+        plugins: its classes.
+        facts: `environment.json`.
+        code: the folder of its copy of the code.
+    """
+
+    label: str
+    config: Config
+    plugins: Plugins
+    facts: Mapping[str, Any]
+    code: Path
+
+    @property
+    def where(self) -> str:
+        """The place of the descriptions of the datasets, for errors."""
+        return self.config.where("data")
+
+    def datasets(self) -> Datasets:
+        """Return the datasets as in training, each built when it is asked for."""
+        return Datasets(self.config.values["data"], self._builder.dataset, self.where)
+
+    def architecture(self, name: str, params: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any object
+        """Return an instance of the architecture file's `name`.
+
+        Raises:
+            PluginError: if the file cannot be imported, has no such class or it takes other parameters.
+        """
+        path = Path(self.config.values["arch_impl"])
+        with self._telling_versions():
+            return Architectures(self.plugins, path, self.config.where("arch_impl")).create(name, params)
+
+    def trainer(self, found: Mapping[str, Any], path: Path, device: torch.device) -> Trainer:
+        """Return the trainer with what a checkpoint holds, in evaluation mode; no data need be there.
+
+        Args:
+            found: what the checkpoint holds.
+            path: of the checkpoint.
+            device: that the trainer is placed on.
+
+        Raises:
+            CheckpointError: if the weights do not fit the code; names and shapes are named.
+            JadeError: if a class is not found or its file cannot be imported.
+        """
+        recorded = self.facts.get("datasets")
+        datasets = standin.lenient(
+            self.config.values["data"],
+            self._builder.dataset,
+            self.where,
+            recorded if isinstance(recorded, dict) else {},
+        )
+        with self._telling_versions(), randomness_kept():
+            seeding.seed_everything(self.config.values["seed"], "building", device)
+            trainer = assembly.trainer_of(self.config, self.plugins, datasets, device)
+            raise_all(list(trainer.absent()))
+            if set(trainer.stored) != set(found["attributes"]):  # the run may have added to them there
+                trainer.on_start()
+        try:
+            state.put_back(
+                trainer, found["attributes"], f"{type(trainer).__name__} of {self.plugins.project}"
+            )
+        except CheckpointError as error:
+            error.add_note(f"the checkpoint is {path}")
+            raise
+        trainer.iterations, trainer.epochs = found["iterations"], found["epochs"]
+        return trainer.eval()
+
+    def evaluate(
+        self, trainer: Trainer, found: Mapping[str, Any], names: Sequence[str] | None
+    ) -> list[Entry]:
+        """Return what the run's evaluations give for a trainer, as they would log it.
+
+        Args:
+            trainer: as `trainer` gives it.
+            found: what the checkpoint holds, for the evaluations' own state.
+            names: of the evaluations; all if None.
+
+        Raises:
+            ConfigError: if the run has no such evaluation.
+        """
+        described = self.config.values["eval"]
+        unknown = [name for name in names or () if name not in described]
+        if unknown:
+            raise ConfigError(
+                f"The run {self.label} has no evaluation {unknown[0]!r}.",
+                wanted=unknown[0],
+                choices=described,
+            )
+        datasets = self.datasets()
+        results: list[Entry] = []
+        with self._telling_versions(), randomness_kept(deterministic=self.config.values["deterministic"]):
+            for name in names if names is not None else described:
+                seeding.seed_everything(self.config.values["seed"], "building", trainer.get_device())
+                evaluation = assembly.evaluation_of(self.config, self.plugins, name, datasets, trainer)
+                results += self._evaluated(evaluation, name, found)
+        return results
+
+    def _evaluated(self, evaluation: Evaluation, name: str, found: Mapping[str, Any]) -> list[Entry]:
+        eval.belong(evaluation, self.config.values["seed"], name)
+        try:
+            state.put_back(evaluation, found.get("evaluations", {}).get(name, {}), f"the evaluation {name!r}")
+            with evaluating(evaluation.trainer):
+                eval.seed(evaluation)
+                returned = evaluation.evaluate()
+            entered, _ = entries.from_evaluation(name, returned, evaluation.trainer.iterations)
+        except Exception as error:
+            error.add_note(f"in the evaluation {name!r} of {self.label}")
+            raise
+        finally:
+            eval.close(evaluation)
+        return entered
+
+    @property
+    def _builder(self) -> Builder:
+        return Builder(self.plugins, self.config.where)
+
+    @contextmanager
+    def _telling_versions(self) -> Iterator[None]:
+        """Add to what goes wrong in the run's code which packages it had in other versions."""
+        try:
+            yield
+        except (JadeError, ImportError, AttributeError, TypeError) as error:
+            packages = self.facts.get("packages")
+            differing = versions.differing(packages, self.code) if isinstance(packages, dict) else []
+            if differing and not isinstance(error, JadeError) or isinstance(error, PluginError):
+                error.add_note("\n  ".join(["packages that the run had in other versions:", *differing]))
+            raise
+
+
+def with_section(opened: Opened, name: str, path: Path, environ: Mapping[str, str]) -> Opened:
+    """Return an opened run with what another file describes: its "data", or its "eval".
+
+    Raises:
+        ConfigError: with all faults of the file.
+    """
+    values, origins = config.section(name, path, environ)
+    whole = opened.config
+    kept = {key: origin for key, origin in whole.origins.items() if key.partition(".")[0] != name}
+    changed = replace(whole, values={**whole.values, name: values}, origins={**kept, **origins})
+    return replace(opened, config=changed)
+
+
+@contextmanager
+def randomness_kept(*, deterministic: bool = False) -> Iterator[None]:
+    """Leave the process's generators, and torch's choice of algorithms, as they were.
+
+    Args:
+        deterministic: whether only deterministic algorithms are used within.
+    """
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    backend = torch.backends.cudnn
+    algorithms = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        backend.benchmark,
+        backend.deterministic,
+    )
+    if deterministic:
+        seeding.be_deterministic()
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+        if on_gpus is not None:
+            torch.cuda.set_rng_state_all(on_gpus)
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+        backend.benchmark, backend.deterministic = algorithms[2:]
