@@ -23,8 +23,8 @@ RANKS = {
         "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "table",
-        "unstored",
+        "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "sweep_file",
+        "table", "tracking.wandb_control", "unstored",
     ],
     4: [
         "best", "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
@@ -43,19 +43,28 @@ RANKS = {
         "assembly", "stored.remote",
     ],
     8: [
-        "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
+        "stored.find", "stored.opened", "stored.pull",
     ],
     9: [
-        "cli", "stored.places", "stored.run", "sweep_new",
+        "stored.named", "stored.places", "stored.run",
     ],
     10: [
-        "commands.export", "commands.plot", "commands.runs", "commands.show", "stored.evaluating", "stored.rerun",
-        "stored.several",
+        "stored.evaluating", "stored.several", "warm",
     ],
     11: [
-        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+        "experiment", "sweep_check",
     ],
     12: [
+        "cli", "sweep_new",
+    ],
+    13: [
+        "stored.rerun",
+    ],
+    14: [
+        "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.rerun",
+        "commands.runs", "commands.show", "commands.sweep", "commands.train",
+    ],
+    15: [
         "__main__",
     ],
 }  # fmt: skip
