@@ -20,10 +20,10 @@ RANKS = {
     2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
         "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.here", "stored.source", "sweep_file", "tracking.wandb_control",
-        "unstored",
+    3: ["batches", "options", "build", "logged", "record", "stored.here", "stored.source", "sweep_file", "tracking.wandb_artifacts",
+        "tracking.wandb_control", "unstored",
     ],
-    4: ["best", "journal", "resume", "stored.checkpoints", "stored.standin", "stored.trust", "sweep_program", "tracking.local",
+    4: ["best", "journal", "publishing", "resume", "stored.checkpoints", "stored.standin", "stored.trust", "sweep_program", "tracking.local",
         "tracking.wandb_run", "tracking.wandb_agent", "tracking.wandb_store", "trainer",
     ],
     5: ["eval", "stored.weights", "tracking.wandb_sweeps"],
@@ -38,7 +38,7 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
+FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}, "publishing": {""}}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 
