@@ -73,6 +73,10 @@ class TrackingError(JadeError):
     """Weights & Biases, or the way to it, must be mended."""
 
 
+class UnreachableError(TrackingError):
+    """No server of Weights & Biases can be asked: what is on this machine may do instead."""
+
+
 class DivergedError(JadeError):
     """A loss became NaN or infinite: nothing was wrong with the input, but the run has failed."""
 

@@ -46,6 +46,7 @@ class Surroundings:
         environ: the environment.
         stop: set by signals, by the time limit and by W&B.
         name: of the run.
+        facts: more of them, such as which run this one is made after.
     """
 
     plugins: Plugins
@@ -56,6 +57,7 @@ class Surroundings:
     environ: Mapping[str, str]
     stop: signals.Stop = field(default_factory=signals.Stop)
     name: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,16 @@ def run(
         except signals.Stopped:
             _log.info("The run was stopped before it began.")
             return around.stop.exit_code
+
+
+def conditions(device: torch.device) -> dict[str, Any]:
+    """Return what decides, besides versions, whether a run on a device gives the same bits."""
+    return {
+        "torch_threads": torch.get_num_threads(),
+        "device": str(device),
+        "device_name": devices.full_name(device),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 class _Run:
@@ -288,12 +300,10 @@ class _Run:
         around, record = self._around, self._record
         self._tracker.describe(self._accepted.flat)
         facts = {
-            "torch_threads": torch.get_num_threads(),
-            "device": str(around.device),
-            "device_name": devices.full_name(around.device),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **conditions(around.device),
             "schedule": dict(around.said),
             "variables": dict(self._accepted.variables),
+            **around.facts,
         }
         self._take_lengths(assembly)
         found = {"datasets": self._datasets, **({"sweep": dict(self._sweep)} if self._sweep else {})}
@@ -317,7 +327,9 @@ class _Run:
     def _describe_going_on(self, before: Continued, facts: Mapping[str, Any], architecture: Path) -> None:
         around, record = self._around, self._record
         now = {**snapshot.environment(around.command), **facts}
-        differing = resume.warn_of_inexactness(before.earlier.facts, now)
+        differing = resume.differing(before.earlier.facts, now)
+        if differing:
+            _log.warning("The run goes on, but not with the same bits: %s.", "; ".join(differing))
         if before.code == "current":
             record.copy_code(around.plugins.project, architecture)
         record.describe_config(self._accepted)

@@ -1,16 +1,23 @@
-"""What a person sees while a run trains: two bars on a terminal, one plain line per epoch in a log file."""
+"""What a person sees while a run trains: two bars on a terminal, one plain line per epoch in a log file.
+
+And while files are fetched: one bar, or one line.
+"""
 
 from __future__ import annotations
 
 import io
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 SECONDS_SHOWN = 0.1
 # A short bar leaves the line to the values.
 RUN_BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+# What is fetched at once is not told.
+MUCH_BYTES = 4 << 20
+MANY_FILES = 25
 
 
 class Progress(Protocol):
@@ -46,6 +53,37 @@ def choose(epochs: int, stream: TextIO | None = None) -> Progress:
 def hidden() -> Progress:
     """Return what shows nothing."""
     return Lines(0, io.StringIO())
+
+
+@contextmanager
+def transfer(
+    what: str, size: int, files: int, stream: TextIO | None = None
+) -> Iterator[Callable[[int], object]]:
+    """Show how far a transfer is: a bar on a terminal, else a line if it is a big one.
+
+    Args:
+        what: is transferred.
+        size: in bytes.
+        files: how many there are.
+        stream: where it is shown; standard error if None.
+
+    Yields:
+        What is to be called with each number of bytes that came.
+    """
+    stream = stream or sys.stderr
+    is_much = size >= MUCH_BYTES
+    if stream is None or not (is_much or files >= MANY_FILES):
+        yield lambda count: None
+    elif not stream.isatty():
+        if is_much:
+            stream.write(f"{what}: {files} file{'s' if files > 1 else ''}, {size / 1e6:.1f} MB\n")
+            stream.flush()
+        yield lambda count: None
+    else:
+        from tqdm import tqdm  # only a terminal needs it
+
+        with tqdm(desc=what, total=size, unit="B", unit_scale=True, file=stream, dynamic_ncols=True) as bar:
+            yield bar.update
 
 
 class Lines:

@@ -214,7 +214,7 @@ class Record:
         commit, diff = snapshot.git_state(project)
         if diff:
             self._write("git.diff", diff)
-        known = {**snapshot.environment(command), **facts, "git_commit": commit}
+        known = {**snapshot.environment(command), "git_commit": commit, **facts}
         self._write("environment.json", json.dumps(known, indent=2))
         left_out = self.copy_code(project, architecture)
         # Last, for a folder that has it has everything that a run is continued from.
@@ -268,7 +268,7 @@ class Record:
 
     def _media(self, entry: Entry, iterations: int) -> Path:
         suffix, write = _WRITERS[entry.kind]
-        name = f"media/{_folder_name(entry.name)}/{iterations}{suffix}"
+        name = f"media/{file_name(entry.name)}/{iterations}{suffix}"
         with self._guarded(name) as path:
             write(path, entry.value)
         return self.directory / name
@@ -310,7 +310,19 @@ def _json_of(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _folder_name(name: str) -> str:
+def write_media(folder: Path, name: str, kind: str, value: Any) -> Path:  # noqa: ANN401 - as entries have it
+    """Write what an evaluation has returned to a file in `folder`, and return its path.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    suffix, write = _WRITERS[kind]
+    with _Guarded(folder / f"{file_name(name)}{suffix}") as path:
+        write(path, value)
+    return path
+
+
+def file_name(name: str) -> str:
     """Return a name that a file system takes, another one for each `name`."""
     forbidden = '/%\\:*?"<>|'
     plain = "".join(quote(c, safe="") if c in forbidden or c < " " else c for c in name)

@@ -14,31 +14,62 @@ RANKS = {
         "stored.versions", "trials",
     ],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals", "lock",
-        "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
+        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
+        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command",
+        "sweep_notation", "texts", "yaml_file",
     ],
-    2: ["command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs", "sweep_yaml", "table",
-        "tracking.base", "workers",
+    2: [
+        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
+        "sweep_yaml", "tracking.base", "workers",
     ],
-    3: ["batches", "options", "build", "logged", "record", "stored.here", "stored.source", "sweep_file", "tracking.wandb_artifacts",
-        "tracking.wandb_control", "unstored",
+    3: [
+        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "sweep_file", "table",
+        "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
     ],
-    4: ["best", "journal", "publishing", "resume", "stored.checkpoints", "stored.standin", "stored.trust", "sweep_program", "tracking.local",
-        "tracking.wandb_run", "tracking.wandb_agent", "tracking.wandb_store", "trainer",
+    4: [
+        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
+        "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "tracking.wandb_run", "trainer",
     ],
-    5: ["eval", "stored.weights", "tracking.wandb_sweeps"],
-    6: ["loop"],
-    7: ["assembly"],
-    8: ["experiment", "stored.opened", "sweep_check"],
-    9: ["cli", "stored.run", "sweep_new"],
-    10: ["commands.train", "commands.new", "commands.sweep"],
-    11: ["__main__"],
+    5: [
+        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "tracking.wandb_client",
+    ],
+    6: [
+        "loop", "stored.about", "stored.cache", "stored.exported", "stored.same", "stored.sheets",
+        "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+    ],
+    7: [
+        "assembly", "stored.remote",
+    ],
+    8: [
+        "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
+    ],
+    9: [
+        "cli", "stored.places", "stored.run", "sweep_new",
+    ],
+    10: [
+        "commands.export", "commands.plot", "commands.runs", "commands.show", "stored.evaluating", "stored.rerun",
+        "stored.several",
+    ],
+    11: [
+        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+    ],
+    12: [
+        "__main__",
+    ],
 }  # fmt: skip
 # The façade for users, and packages that hold a docstring only.
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}, "publishing": {""}}
+FACADE = {
+    "__main__": {"", "commands"},
+    "commands.new": {""},
+    "stored.exported": {""},
+    "loop": {""},
+    "publishing": {""},
+}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 

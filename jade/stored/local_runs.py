@@ -46,7 +46,7 @@ class LocalRun:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Last and best value of each metric, by its name."""
+        """The last and the best value of each metric."""
         known = self.status.get("metrics")
         return known if isinstance(known, dict) else {}
 
@@ -128,7 +128,8 @@ def _folders(folder: Path) -> Iterator[Path]:
         below = [folder] if _is_run(folder) else sorted(folder.iterdir())
     except OSError as error:
         raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=str(folder)) from None
-    yield from (one for one in below if _is_run(one))
+    # A hidden one is a run that is being fetched.
+    yield from (one for one in below if _is_run(one) and not (one != folder and one.name.startswith(".")))
 
 
 def _is_run(folder: Path) -> bool:
@@ -142,9 +143,15 @@ def _run(folder: Path) -> LocalRun:
     status = _status(folder)
     if status.get("status") == "running" and not lock.is_owned(folder):
         status = _status(folder)  # it may have ended just now, and said so before it gave the lock back
-        if status.get("status") == "running":
+        if status.get("status") == "running" and not _runs_elsewhere(folder, status):
             status["status"] = "died"
     return LocalRun(folder, config, status)
+
+
+def _runs_elsewhere(folder: Path, status: Mapping[str, Any]) -> bool:
+    """Say whether a run was fetched while it was running, and has not gone on in its folder since."""
+    pulled = _json(folder / ORIGIN).get("pulled")
+    return pulled is not None and status.get("updated", 0.0) <= pulled
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the same names. Nothing here imports torch or wandb.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -181,6 +182,12 @@ def facts_of(folder: Path) -> Facts:
         owner=origin.get("owner"),
         is_foreign=bool(origin.get("is_foreign")),
     )
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the MD5 sum of a file, as `StoredFile` has it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _walked(folder: Path) -> Iterator[Path]:

@@ -9,14 +9,14 @@ import contextlib
 import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import wandb
 
 from jade.errors import TrackingError
+from jade.tracking.wandb_client import kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
 NEEDED = (
@@ -92,23 +92,6 @@ class WandbStore:
         return {
             name: found[name] for name in wanted if ".." not in Path(name).parts and not name.startswith("/")
         }
-
-
-@contextlib.contextmanager
-def kept_tidy() -> Iterator[None]:
-    """Let the client make the folder that it makes for each run it is asked for where it is deleted again.
-
-    Within a sweep it would be in the project's folder, for its agent sets WANDB_DIR to that.
-    """
-    before = os.environ.get("WANDB_DIR")
-    with tempfile.TemporaryDirectory() as aside:
-        os.environ["WANDB_DIR"] = aside
-        try:
-            yield
-        finally:
-            del os.environ["WANDB_DIR"]
-            if before is not None:
-                os.environ["WANDB_DIR"] = before
 
 
 def _is_numbered(name: str) -> bool:
