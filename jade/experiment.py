@@ -22,6 +22,7 @@ from jade.errors import CheckpointError, ConfigError, JadeError
 from jade.journal import Journal
 from jade.loop import Loop
 from jade.plugins import Plugins
+from jade.publishing import Publishing
 from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import Aim, Schedule
@@ -203,6 +204,7 @@ class _Run:
         self._state = before.state if before else None
         self._journal = Journal(tracker, record, progress.hidden())
         self._sweep: Mapping[str, Any] = {}
+        self._publishing: Publishing | None = None
         self._datasets: dict[str, Any] = {}  # as they are recorded
 
     def do(self, assembly: Assembly | None) -> int:
@@ -257,6 +259,10 @@ class _Run:
         self._journal.progress = progress.choose(self._accepted.values["epochs"])  # which a sweep may set
         checkpoints = Checkpoints(self._record.directory, around.schedule.kept)
         plan = replace(assembly.plan, aim=around.schedule.aim(self._swept_aim()))
+        self._publishing = Publishing(
+            self._tracker, self._record, around.schedule, self._accepted, self._sweep
+        )
+        self._journal.kept = self._publishing.keep
         loop = Loop(assembly.trainer, assembly.evaluations, self._journal, checkpoints, plan, around.stop)
         return loop.run(self._state)
 
@@ -290,6 +296,8 @@ class _Run:
                     code = stop.exit_code
                 else:
                     tracker.mark_preempting()
+            if self._publishing and (status == "finished" or stop.was_final):
+                self._publishing.end()
             tracker.finish(status, code)
         directory = self._record.directory
         _log.info("%s", summary.text(journal.metrics, status, _relative(directory), tracker.way_to_it()))

@@ -92,6 +92,16 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "whether less or more of it is better (default: the sweep's goal, else what its name"
         " suggests)",
     },
+    "--artifacts": {
+        "metavar": "{none,best,all}",
+        "help": "make checkpoints versions of a model on W&B: the best one when the run has ended, or also"
+        " all that are kept (default none)",
+    },
+    "--keep-artifacts": {
+        "metavar": "N",
+        "help": "with --artifacts best: how many versions the model of a sweep has, its best, or all (default"
+        " 3)",
+    },
     "--time-limit": {
         "metavar": "TIME",
         "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
@@ -200,14 +210,8 @@ def parse_options(
         faults += _unheard(trial, [*(found for _, found in line.params), overrides])
     beginning = _beginning(values, faults)
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
-    if values["best_mode"] and not (values["best_metric"] or resume or environ.get("WANDB_SWEEP_ID")):
-        faults.append(
-            ConfigError(
-                "--best-mode says of no metric which value is best.",
-                where="--best-mode",
-                hint="--best-metric NAME names an evaluation of --eval_conf, or a loss item.",
-            )
-        )
+    if resume in (None, AUTO):  # a run that goes on may have said the rest before
+        faults += _without_sense(values, bool(environ.get("WANDB_SWEEP_ID")))
     try:
         schedule_of(given)
     except JadeError as fault:
@@ -259,6 +263,25 @@ def _unheard(trial: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> Ite
             f" {', '.join(unheard) or 'any'}: every trial would train with the files' values.",
             where="--tracker",
             hint="Put ${args} into the command of the sweep file, or leave out --tracker local.",
+        )
+
+
+def _without_sense(values: Mapping[str, Any], is_trial: bool) -> Iterator[ConfigError]:
+    """Yield what is said of a best state that there is not, and of models that there are not."""
+    metric = values["best_metric"]
+    has_metric = metric.lower() != "none" if metric else is_trial
+    hint = "--best-metric NAME names an evaluation of --eval_conf, or a loss item."
+    if values["best_mode"] and not has_metric:
+        yield ConfigError(
+            "--best-mode says of no metric which value is best.", where="--best-mode", hint=hint
+        )
+    if values["artifacts"] == "best" and not has_metric:
+        yield ConfigError("--artifacts best has no metric to choose by.", where="--artifacts", hint=hint)
+    if values["artifacts"] in ("best", "all") and values["tracker"] == "local":
+        yield ConfigError(
+            "--tracker local has no models, of which checkpoints could be versions.",
+            where="--artifacts",
+            hint="Leave out --tracker local; the run's folder has the checkpoints in any case.",
         )
 
 

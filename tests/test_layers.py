@@ -24,11 +24,11 @@ RANKS = {
     ],
     3: [
         "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "sweep_file",
-        "table", "tracking.wandb_control", "unstored",
+        "table", "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
     ],
     4: [
-        "best", "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
-        "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing",
+        "stored.standin", "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
         "tracking.wandb_run", "trainer",
     ],
     5: [

@@ -8,6 +8,7 @@ from typing import Any
 
 from jade.entries import Entry
 from jade.record import Record
+from jade.tracking.base import Version
 
 
 class LocalTracker:
@@ -62,6 +63,9 @@ class LocalTracker:
 
     def drop(self, path: Path) -> None:
         """Do nothing: the file is deleted already."""
+
+    def publish(self, version: Version) -> None:
+        """Do nothing: there are no models beside the runs."""
 
     def mark_preempting(self) -> None:
         """Do nothing: there is nobody to tell."""

@@ -25,6 +25,8 @@ from wandb.proto import wandb_internal_pb2 as pb
 from jade.entries import Entry
 from jade.errors import JadeError, TrackingError
 from jade.record import Record
+from jade.tracking.base import Version
+from jade.tracking.wandb_artifacts import Models
 from jade.tracking.wandb_control import SweepControl
 
 DEFAULT_PROJECT = "jade"
@@ -61,6 +63,7 @@ class WandbTracker:
         self._name = run_name
         self._run: wandb.Run | None = None
         self._way: str | None = None
+        self._models: Models | None = None
 
     @property
     def run_id(self) -> str:
@@ -243,6 +246,17 @@ class WandbTracker:
         if self._run is not None:
             with contextlib.suppress(OSError):
                 (self._files / path.relative_to(self.directory)).unlink()
+
+    def publish(self, version: Version) -> None:
+        """Log a checkpoint as a version of an artifact of the type `model`; W&B's refusal is a warning."""
+        if self._run is None:
+            return
+        try:
+            self._models = self._models or Models(self._run)
+            self._models.publish(version)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, the run is to go on
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            _log.warning("%s is no version of %s on W&B: %s", version.checkpoint.name, version.model, reason)
 
     def mark_preempting(self) -> None:
         """Tell W&B that the run stops for a while: its sweep hands it out again."""

@@ -33,6 +33,8 @@ FLAGS = [
     "--keep-checkpoints",
     "--best-metric",
     "--best-mode",
+    "--artifacts",
+    "--keep-artifacts",
     "--time-limit",
     "--allow-nan",
     "--env-file",
