@@ -28,12 +28,13 @@ EVERY = "evaluate_every"
 
 @dataclass(frozen=True)
 class Assembly:
-    """What a configuration describes, built."""
+    """What a configuration describes, built; datasets are, once they were asked for."""
 
     config: Config
     trainer: Trainer
     evaluations: Mapping[str, Evaluation]
     plan: Plan
+    datasets: Datasets
 
 
 def verify(config: Config, plugins: Plugins) -> None:
@@ -93,7 +94,7 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
         every,
         schedule.allow_nan,
     )
-    return Assembly(config, trainer, evaluations, plan)
+    return Assembly(config, trainer, evaluations, plan, datasets)
 
 
 def trainer_of(config: Config, plugins: Plugins, datasets: Datasets, device: torch.device) -> Trainer:

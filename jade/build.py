@@ -262,9 +262,20 @@ class Datasets(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._descriptions)
 
+    def lengths(self) -> dict[str, int | None]:
+        """Return how many items each dataset has that was built; None where that cannot be told."""
+        return {name: _length(dataset) for name, dataset in self._built.items()}
+
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any dataset
         """Return the dataset called `name`, or `default` if the data file has none of that name."""
         return self[name] if name in self else default  # noqa: SIM401 - this is what it would call
+
+
+def _length(dataset: Any) -> int | None:  # noqa: ANN401 - any dataset
+    try:
+        return len(dataset)
+    except Exception:  # noqa: BLE001 - one that can only be gone through, and says so in its own way
+        return None
 
 
 def _inherits(cls: type, method: str) -> bool:

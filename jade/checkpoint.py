@@ -1,7 +1,7 @@
 """Files of a run's state: written whole or not at all, verified when read, read without executing anything.
 
 What is in them is `state`'s and `loop`'s affair. The folder's names: numbered checkpoints are kept, the
-backup is replaced and its predecessor kept beside it.
+backup is replaced and its predecessor kept beside it, `best.pt` is replaced by a better one.
 """
 
 from __future__ import annotations
@@ -11,24 +11,29 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from jade import checkpoint_index
 from jade.errors import CheckpointError
 
 FORMAT = 1
 _KEYS = {"format", "iterations", "epochs", "attributes"}
 BACKUP = "model.pt"
 PREVIOUS = "model.previous.pt"
+BEST = "best.pt"
 
 _NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 # A checkpoint is a zip archive, as torch writes it, whose comment is this digest of all that comes before.
 # Programs that know nothing of it read the archive as ever.
 _COMMENT = b"jade-sha256:"
 _TRAILER = len(_COMMENT) + 64
+
+_Found = tuple[Path, dict[str, Any]]  # a file, and what it holds
 
 _log = logging.getLogger(__name__)
 
@@ -48,9 +53,21 @@ class Checkpoints:
 
     def save_numbered(self, state: Mapping[str, Any]) -> Path:
         """Write `checkpoint_<iterations>.pt`, which is kept, and return its path."""
-        path = self.folder / f"checkpoint_{state['iterations']}.pt"
-        write(path, state)
-        return path
+        return self._listed(f"checkpoint_{state['iterations']}.pt", state)
+
+    def save_best(self, state: Mapping[str, Any]) -> Path:
+        """Replace `best.pt`, and return its path."""
+        return self._listed(BEST, state)
+
+    def has_best(self) -> bool:
+        """Say whether `best.pt` is there, and as it was written."""
+        return _is_whole(self.folder / BEST)
+
+    def _listed(self, name: str, state: Mapping[str, Any]) -> Path:
+        checkpoint_index.forget(self.folder, name)
+        write(self.folder / name, state)
+        checkpoint_index.note(self.folder, {name: _facts(name, state)})
+        return self.folder / name
 
     def drop_surplus(self) -> list[Path]:
         """Delete the oldest numbered checkpoints beyond those to be kept, and return their paths."""
@@ -58,16 +75,22 @@ class Checkpoints:
         surplus = [] if self._kept is None else numbered[: max(0, len(numbered) - self._kept)]
         for path in surplus:
             path.unlink(missing_ok=True)
+        checkpoint_index.forget(self.folder, *(path.name for path in surplus))
         return surplus
 
     def save_backup(self, state: Mapping[str, Any]) -> Path:
         """Replace `model.pt`, keep the one before as `model.previous.pt`, and return the path."""
         path = self.folder / BACKUP
+        before = checkpoint_index.forget(self.folder, BACKUP, PREVIOUS).get(BACKUP)
         with _replacing(path) as temporary:
             _dump(temporary, state)
             # A damaged backup of an earlier process must not take the place of the whole one before it.
             if path.exists() and (self._has_written or _is_whole(path)):
                 _keep_as(path, self.folder / PREVIOUS)
+            else:
+                before = None
+        previous = {PREVIOUS: before} if before else {}
+        checkpoint_index.note(self.folder, {**previous, BACKUP: _facts(BACKUP, state)})
         if not self._has_written:
             self._clear_away()
         self._has_written = True
@@ -83,8 +106,8 @@ class Checkpoints:
     def newest(self, device: torch.device | None = None) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
 
-        The backup, unless a numbered one is newer; where it is damaged, the backup before, then numbered
-        ones. What was passed over is named in a warning.
+        The backup, unless a numbered one or the best one is newer; where it is damaged, the backup before,
+        then numbered ones. What was passed over is named in a warning.
 
         Args:
             device: where tensors go, as `read` has it.
@@ -92,10 +115,20 @@ class Checkpoints:
         Raises:
             CheckpointError: if there are files, and none of them can be read.
         """
-        numbered = self.numbered()[::-1]
-        backups = [path for name in (BACKUP, PREVIOUS) if (path := self.folder / name).exists()]
         wrong: list[CheckpointError] = []
-        for backup in backups:
+        found = self._best_or(self._backup_or_numbered(wrong, device), wrong, device)
+        told = " ".join(str(error) for error in wrong)
+        if found is not None and wrong:
+            _log.warning("%s It is left out; %s is used instead.", told, found[0])
+        if found is None and wrong:
+            raise CheckpointError(
+                f"No checkpoint in {self.folder} can be read.", hint="\n".join(str(error) for error in wrong)
+            )
+        return found
+
+    def _backup_or_numbered(self, wrong: list[CheckpointError], device: torch.device | None) -> _Found | None:
+        numbered = self.numbered()[::-1]
+        for backup in (path for name in (BACKUP, PREVIOUS) if (path := self.folder / name).exists()):
             try:
                 state = read(backup, device)
             except CheckpointError as error:
@@ -103,13 +136,27 @@ class Checkpoints:
                 self._has_written = False
                 continue
             newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
-            return self._first_whole(newer, wrong, device) or self._chosen(backup, state, wrong)
-        found = self._first_whole(numbered, wrong, device)
-        if found is None and wrong:
-            raise CheckpointError(
-                f"No checkpoint in {self.folder} can be read.", hint="\n".join(str(error) for error in wrong)
-            )
-        return found
+            return _first_whole(newer, wrong, device) or (backup, state)
+        return _first_whole(numbered, wrong, device)
+
+    def _best_or(
+        self, found: _Found | None, wrong: list[CheckpointError], device: torch.device | None
+    ) -> _Found | None:
+        """Return the best state where the run has written nothing since, else what was found.
+
+        So the best state is never of a future that the run, gone on with otherwise, does not come to.
+        """
+        path = self.folder / BEST
+        if not path.exists():
+            return found
+        try:
+            # Two models need not be in memory to be compared.
+            reached = _reached(read(path, mapped=True))
+            is_further = reached > (_reached(found[1]) if found else (0, 0, 0))
+            return (path, read(path, device)) if is_further else found
+        except CheckpointError as error:
+            wrong.append(error)
+            return found
 
     def _clear_away(self) -> None:
         """Delete what a process that was killed left half written; one process at a time owns the folder."""
@@ -119,29 +166,35 @@ class Checkpoints:
 
     def put_aside(self) -> None:
         """Give every checkpoint a name that no reading looks for."""
-        for path in [self.folder / BACKUP, self.folder / PREVIOUS, *self.numbered()]:
+        named = [self.folder / name for name in (BACKUP, PREVIOUS, BEST)] + self.numbered()
+        checkpoint_index.forget(self.folder, *(path.name for path in named))
+        for path in named:
             if path.exists():
                 path.replace(path.with_name(f"{path.name}.damaged"))
 
-    def _first_whole(
-        self, paths: list[Path], wrong: list[CheckpointError], device: torch.device | None
-    ) -> tuple[Path, dict[str, Any]] | None:
-        for path in paths:
-            try:
-                state = read(path, device)
-            except CheckpointError as error:
-                wrong.append(error)
-                continue
-            return self._chosen(path, state, wrong)
-        return None
 
-    def _chosen(
-        self, path: Path, state: dict[str, Any], wrong: list[CheckpointError]
-    ) -> tuple[Path, dict[str, Any]]:
-        if wrong:
-            told = " ".join(str(error) for error in wrong)
-            _log.warning("%s It is left out; %s is used instead.", told, path)
-        return path, state
+def _first_whole(
+    paths: list[Path], wrong: list[CheckpointError], device: torch.device | None
+) -> _Found | None:
+    for path in paths:
+        try:
+            return path, read(path, device)
+        except CheckpointError as error:
+            wrong.append(error)
+    return None
+
+
+def _reached(state: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return how far a run had come, so that one of two states is the later one."""
+    journal = state.get("journal")
+    return state["iterations"], state["epochs"], journal["rows"] if state["iterations"] and journal else 0
+
+
+def _facts(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a file that was written just now."""
+    facts = {"iterations": state["iterations"], "epochs": state["epochs"], "time": round(time.time(), 3)}
+    best = state.get("best") if name == BEST else None
+    return facts | {key: best[key] for key in ("metric", "mode", "value")} if best else facts
 
 
 def _number(path: Path) -> int | None:
@@ -159,19 +212,20 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
         _dump(temporary, state)
 
 
-def read(path: Path, device: torch.device | None = None) -> dict[str, Any]:
+def read(path: Path, device: torch.device | None = None, *, mapped: bool = False) -> dict[str, Any]:
     """Return the state that `path` holds, without executing anything it may contain.
 
     Args:
         path: the file.
         device: where tensors go that were on a GPU; the CPU if None. Those that were on the CPU stay there.
+        mapped: whether tensors are left in the file until they are used.
 
     Raises:
         CheckpointError: if the file is missing, damaged, no checkpoint or of a newer format.
     """
     try:
         _verify(path)
-        state = torch.load(path, map_location=_placed(device), weights_only=True)
+        state = torch.load(path, map_location=_placed(device), weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except CheckpointError:

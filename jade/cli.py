@@ -6,10 +6,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jade import config, lock, resume, scalars
 from jade.config import Config
@@ -35,8 +35,7 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
         arguments: the command line without the program's name.
         project: the folder with `modules/`; the present one if None.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("jade").setLevel(logging.INFO)
+    set_up_logging()
     try:
         return _train(parse_options(arguments, os.environ), (project or Path.cwd()).resolve())
     except JadeError as error:
@@ -47,6 +46,30 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted before the run began.\n")
         return 128 + signal.SIGINT
+
+
+def set_up_logging() -> None:
+    """Have JADE's lines on stderr, as they are."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("jade").setLevel(logging.INFO)
+
+
+def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str, Any]) -> tuple[int, Path]:
+    """Begin a new run with a configuration and a copy of code that another run had.
+
+    Args:
+        accepted: the configuration.
+        options: the command line.
+        code: the copy.
+        facts: to be recorded of the new run.
+
+    Returns:
+        The exit code, and the run's folder.
+    """
+    _enter_environment(options)
+    record = _record(options)
+    start = _Start(record, Stop(), is_snapshot=True, facts=facts)
+    return _run(accepted, options, code, start), record.directory
 
 
 def _train(options: Options, project: Path) -> int:
@@ -78,6 +101,8 @@ class _Start:
     stop: Stop
     earlier: Earlier | None = None
     damaged_is_lost: bool = False
+    is_snapshot: bool = False  # whether the project is a run's copy of its code
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _continue(options: Options, project: Path, stop: Stop) -> int:
@@ -155,14 +180,14 @@ def _fetched(path: str, folder: Path, options: Options) -> bool:
 
 def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
     # torch takes more than a second to import: --help, --print-config and bad YAML do not wait for it.
-    from jade import assembly, devices, experiment
+    from jade import assembly, best, devices, experiment
     from jade.checkpoint import Checkpoints
     from jade.plugins import Plugins
 
     before, name = None, options.run_name
     said = {**(start.earlier.schedule if start.earlier else {}), **options.schedule}
     schedule = schedule_of(said)
-    plugins = Plugins(project)
+    plugins = Plugins(project, snapshot=start.is_snapshot)
     if start.earlier:
         name = name or start.earlier.status.get("name")
         state = experiment.newest_state(Checkpoints(start.record.directory), start.damaged_is_lost)
@@ -183,6 +208,8 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)
     assembly.verify(accepted, plugins)
+    if not options.environ.get("WANDB_SWEEP_ID"):  # which may choose other classes
+        best.verify(schedule.best_metric, accepted, plugins)
     device = devices.choose(options.device, options.device_from)
     if options.check:
         return _report(assembly.check(accepted, plugins, device, schedule))
@@ -197,6 +224,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         options.environ,
         start.stop,
         name,
+        start.facts,
     )
     tracker = _tracker(options, start.record, start.stop, name)
     return experiment.run(accepted, around, start.record, tracker, before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ class Config:
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
         aliases: short keys that were read as whole ones, of which the user was told.
+        variables: those of the environment that the files name, with the values that they had.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     texts: Mapping[str, str]
     aliases: frozenset[str] = frozenset()
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flat(self) -> params.Flat:
@@ -81,11 +83,13 @@ def compose(
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     texts: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name in SECTIONS:
         try:
             tree = read_yaml(files[name], environ, name)
             values[name] = _section(name, tree)
             texts[name] = tree.text
+            variables |= tree.variables
         except ConfigError as fault:
             faults.append(fault)
             continue
@@ -94,7 +98,7 @@ def compose(
     for key, (value, origin) in top.items():
         values[key] = value
         origins[key] = origin
-    config = Config(values, origins, texts)
+    config = Config(values, origins, texts, variables=variables)
     _check(config)
     return override_all(config, given, overrides)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jade import devices, lock, progress, resume, scalars, signals, snapshot, summary
+from jade import best, devices, lock, progress, resume, scalars, signals, snapshot, summary
 from jade.assembly import Assembly, assemble, told, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
@@ -24,7 +24,7 @@ from jade.loop import Loop
 from jade.plugins import Plugins
 from jade.record import Record
 from jade.resume import Earlier
-from jade.schedule import Schedule
+from jade.schedule import Aim, Schedule
 from jade.tracking.base import Tracker
 
 SWEEP = "sweep"  # where a value comes from
@@ -45,6 +45,7 @@ class Surroundings:
         environ: the environment.
         stop: set by signals, by the time limit and by W&B.
         name: of the run.
+        facts: more of them, such as which run this one is made after.
     """
 
     plugins: Plugins
@@ -55,6 +56,7 @@ class Surroundings:
     environ: Mapping[str, str]
     stop: signals.Stop = field(default_factory=signals.Stop)
     name: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,16 @@ def run(
             return around.stop.exit_code
 
 
+def conditions(device: torch.device) -> dict[str, Any]:
+    """Return what decides, besides versions, whether a run on a device gives the same bits."""
+    return {
+        "torch_threads": torch.get_num_threads(),
+        "device": str(device),
+        "device_name": devices.full_name(device),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
 class _Run:
     """One process of a run, from the opened folder to the closed tracker."""
 
@@ -171,6 +183,8 @@ class _Run:
         self._before = before
         self._state = before.state if before else None
         self._journal = Journal(tracker, record, progress.hidden())
+        self._sweep: Mapping[str, Any] = {}
+        self._datasets: dict[str, Any] = {}  # as they are recorded
 
     def do(self, assembly: Assembly | None) -> int:
         """Open the tracker, train, close everything; return the exit code."""
@@ -188,10 +202,15 @@ class _Run:
                 self._accepted = override(self._accepted, effective, SWEEP)
                 with _telling(self._accepted):
                     verify(self._accepted, self._around.plugins)
+                    best.verify(self._around.schedule.best_metric, self._accepted, self._around.plugins)
                     assembly = assemble(
                         self._accepted, self._around.plugins, self._around.device, self._around.schedule
                     )
-            self._describe()
+            self._sweep = self._tracker.sweep() or {}
+            self._datasets = dict(
+                _mapping(self._before.earlier.facts.get("datasets")) if self._before else {}
+            )
+            self._describe(assembly)
             status = "finished" if self._train(assembly) else "stopped"
         except (KeyboardInterrupt, signals.Stopped) as error:
             # A second Ctrl-C: nothing more is done, not even a backup. Or a signal before the first step.
@@ -220,10 +239,17 @@ class _Run:
         around = self._around
         self._journal.progress = progress.choose(self._accepted.values["epochs"])  # which a sweep may set
         checkpoints = Checkpoints(self._record.directory, around.schedule.kept)
-        loop = Loop(
-            assembly.trainer, assembly.evaluations, self._journal, checkpoints, assembly.plan, around.stop
-        )
+        plan = replace(assembly.plan, aim=around.schedule.aim(self._swept_aim()))
+        loop = Loop(assembly.trainer, assembly.evaluations, self._journal, checkpoints, plan, around.stop)
         return loop.run(self._state)
+
+    def _swept_aim(self) -> Aim | None:
+        """Return what the run's sweep looks at; for one that goes on unconnected, what it was told before."""
+        told = _mapping(self._before.earlier.facts.get("sweep")) if self._before else {}
+        metric = _mapping({**told, **self._sweep}.get("metric"))
+        if not metric.get("name"):
+            return None
+        return Aim(str(metric["name"]), "max" if metric.get("goal") == "maximize" else "min")
 
     def _close(self, status: str, assembly: Assembly | None) -> None:
         tracker, stop, journal = self._tracker, self._around.stop, self._journal
@@ -233,6 +259,9 @@ class _Run:
             point = max(point, (self._state["iterations"], self._state["epochs"]))
         try:
             journal.status(status, *point)
+            self._add_lengths(assembly)
+            for path in self._record.reports():
+                tracker.keep(path)
         except JadeError as error:  # the disk is full: what broke the run must not be hidden by that
             _log.error("%s", error)
         finally:
@@ -248,24 +277,37 @@ class _Run:
         directory = self._record.directory
         _log.info("%s", summary.text(journal.metrics, status, _relative(directory), tracker.way_to_it()))
 
-    def _describe(self) -> None:
+    def _add_lengths(self, assembly: Assembly | None) -> None:
+        """Record how long the datasets are that were built after the run began."""
+        before = dict(self._datasets)
+        self._take_lengths(assembly)
+        if self._datasets != before:
+            self._tracker.keep(self._record.update_environment(datasets=self._datasets))
+
+    def _take_lengths(self, assembly: Assembly | None) -> None:
+        lengths = assembly.datasets.lengths() if assembly else {}
+        self._datasets |= {name: {"length": length} for name, length in lengths.items()}
+
+    def _describe(self, assembly: Assembly) -> None:
         around, record = self._around, self._record
         self._tracker.describe(self._accepted.flat)
         facts = {
-            "torch_threads": torch.get_num_threads(),
-            "device": str(around.device),
-            "device_name": devices.full_name(around.device),
-            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            **conditions(around.device),
             "schedule": dict(around.said),
+            "variables": dict(self._accepted.variables),
+            **around.facts,
         }
+        self._take_lengths(assembly)
+        found = {"datasets": self._datasets, **({"sweep": dict(self._sweep)} if self._sweep else {})}
         architecture = around.plugins.located(Path(self._accepted.values["arch_impl"]))
         left_out: list[str] = []
         if self._before is None:
             left_out = record.describe(
-                self._accepted, around.plugins.project, around.command, facts, architecture
+                self._accepted, around.plugins.project, around.command, {**facts, **found}, architecture
             )
         else:
             self._describe_going_on(self._before, facts, architecture)
+            record.update_environment(schedule=dict(around.said), **found)
         if left_out:
             _log.warning("Not in the copy of the code: %s.", ", ".join(left_out))
         for path in record.files():
@@ -277,11 +319,12 @@ class _Run:
     def _describe_going_on(self, before: Continued, facts: Mapping[str, Any], architecture: Path) -> None:
         around, record = self._around, self._record
         now = {**snapshot.environment(around.command), **facts}
-        differing = resume.warn_of_inexactness(before.earlier.facts, now)
+        differing = resume.differing(before.earlier.facts, now)
+        if differing:
+            _log.warning("The run goes on, but not with the same bits: %s.", "; ".join(differing))
         if before.code == "current":
             record.copy_code(around.plugins.project, architecture)
         record.describe_config(self._accepted)
-        record.update_environment(schedule=dict(around.said))
         record.interrupted(
             iterations=self._state["iterations"] if self._state else 0,
             was=before.earlier.status.get("status"),
@@ -291,6 +334,10 @@ class _Run:
             changed_code=list(before.changed_code),
             code=before.code,
         )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 @contextmanager

@@ -92,10 +92,10 @@ class Journal:
         self._record.update_status(status, **facts, metrics=values)
 
     def keep(self, path: Path) -> None:
-        """Hand a file of the run's folder to the tracker, with the rows that were logged until then."""
+        """Hand a file of the run's folder to the tracker, with what says how far the run has come."""
         self._tracker.keep(path)
-        if self._record.metrics_path.exists():
-            self._tracker.keep(self._record.metrics_path)
+        for beside in self._record.reports():
+            self._tracker.keep(beside)
 
     def drop(self, path: Path) -> None:
         """Tell the tracker that a file was deleted."""

@@ -12,7 +12,7 @@ import gc
 import logging
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jade import __version__, checkpoint, devices, divergence, entries, eval, state, unstored
 from jade.batches import Batches, batches_of, length_of
+from jade.best import Best
 from jade.calls import place_of
 from jade.checkpoint import Checkpoints
 from jade.entries import Entry
@@ -79,6 +80,7 @@ class Loop:
         self._plan = plan
         self._stop = stop
         self._clock = clock
+        self._best = Best(plan.aim) if plan.aim else None
         self._evaluated: dict[str, int] = {}  # name -> iterations at its last run
         self._position = 0  # batches of this epoch that were used
         self._data_state: Any = None  # of the loader, where the run is continued
@@ -132,7 +134,10 @@ class Loop:
                     self._train_epoch()
             if not self._stop:
                 self._log_losses()
+                self._keep_best()
                 self._evaluate_the_final_model()
+                if self._best:
+                    self._best.miss(self._journal.metrics.series, is_over=True)
         except Stopped:  # in the middle of an evaluation, which will be made again
             pass
         finally:
@@ -268,6 +273,7 @@ class Loop:
             else:
                 chore()
                 due.done(*point)
+                self._keep_best()
         self._look_ahead()
 
     def _look_ahead(self) -> None:
@@ -306,7 +312,7 @@ class Loop:
             state.put_back(evaluation, before, name)
             raise
         self._evaluated[name] = trainer.iterations
-        self._journal.log(found, iteration, trainer.epochs)
+        self._log(found, iteration)
 
     def _evaluate_the_final_model(self) -> None:
         # A sweep compares final models, whatever the interval of the evaluation was.
@@ -314,13 +320,23 @@ class Loop:
             self._stop.check()
             if self._evaluated.get(name) != self._trainer.iterations:
                 self.evaluate(name)
+                self._keep_best()
+
+    def _log(self, found: Sequence[Entry], iteration: int) -> None:
+        trainer, best = self._trainer, self._best
+        self._journal.log(found, iteration, trainer.epochs)
+        if best is None:
+            return
+        best.take(found, trainer.iterations)
+        if trainer.iterations and len(self._evaluated) == len(self._evaluations):
+            best.miss({*self._journal.metrics.series, *trainer.waiting_losses})
 
     def _log_losses(self) -> None:
         losses = self._trainer.take_losses()
         if not losses:
             return
         found = [Entry(name, "scalar", value) for name, value in losses.items()]
-        self._journal.log(found, self._trainer.iterations, self._trainer.epochs)
+        self._log(found, self._trainer.iterations)
         if not self._plan.allow_nan:
             divergence.refuse(losses, self._trainer.iterations, self._trainer.epochs)
 
@@ -330,15 +346,29 @@ class Loop:
         if not self._plan.allow_nan and not divergence.is_finite(total for total, _ in waiting):
             self._log_losses()
 
+    def _keep_best(self) -> None:
+        """Write `best.pt` if the last thing that was logged is the best so far."""
+        if self._best is None or not self._best.is_new:
+            return
+        self._look_at_the_losses()
+        if self._trainer.iterations:
+            self._name_what_is_not_stored()
+        self._best.is_new = False
+        self._journal.keep(self._checkpoints.save_best(self._state()))
+
     def _save_checkpoint(self) -> None:
         if not self._trainer.iterations:
             return
-        self._journal.keep(self._checkpoints.save_numbered(self._state()))
-        for path in self._checkpoints.drop_surplus():
-            self._journal.drop(path)
+        self._name_what_is_not_stored()
+        path = self._checkpoints.save_numbered(self._state())
+        surplus = self._checkpoints.drop_surplus()
+        self._journal.keep(path)
+        for old in surplus:
+            self._journal.drop(old)
 
     def _save_backup(self, finished: bool = False) -> None:
         began = self._clock()
+        self._name_what_is_not_stored()
         self._journal.keep(self._checkpoints.save_backup(self._state(finished)))
         self._backed_up = self._clock()
         self._backup_seconds = self._backed_up - began
@@ -350,7 +380,6 @@ class Loop:
     def _state(self, finished: bool = False) -> dict[str, Any]:
         """Return everything that the run is to go on from."""
         trainer = self._trainer
-        self._name_what_is_not_stored()
         return {
             "run": self._journal.run_id,
             "format": checkpoint.FORMAT,
@@ -373,6 +402,7 @@ class Loop:
                 "finished": finished,
             },
             "journal": self._journal.state(),
+            "best": self._best.state() if self._best else None,
         }
 
     def _go_on_from(self, earlier: Mapping[str, Any]) -> None:
@@ -399,6 +429,9 @@ class Loop:
                 iterations, epochs, seconds = loop["due"][name]
                 due.last = (iterations, epochs, seconds)
         self._backed_up = self._clock()
+        if self._best:
+            is_whole = self._checkpoints.has_best()
+            self._best.continue_from(earlier.get("best"), trainer.iterations, is_whole)
         self._journal.continue_from(earlier["journal"], trainer.iterations)
 
     def _name_what_is_not_stored(self) -> None:

@@ -69,6 +69,16 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--backup-every": {"metavar": "EVERY", "help": "replace the backup model.pt (default 10 minutes)"},
     "--keep-checkpoints": {"metavar": "N", "help": "how many checkpoints are kept, or all (default all)"},
+    "--best-metric": {
+        "metavar": "NAME",
+        "help": "keep the state with the best value of this metric as best.pt, or none (default: the metric"
+        " of the run's sweep, else none)",
+    },
+    "--best-mode": {
+        "metavar": "{min,max}",
+        "help": "whether less or more of it is better (default: the sweep's goal, else what its name"
+        " suggests)",
+    },
     "--time-limit": {
         "metavar": "TIME",
         "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
@@ -137,8 +147,15 @@ class Options:
     params: Sequence[tuple[str, Mapping[str, Any]]]
 
 
-def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
+def parse_options(
+    arguments: Sequence[str], environ: Mapping[str, str], *, has_config: bool = False
+) -> Options:
     """Return the options that the command line, `.env` and the environment give, in this order of weight.
+
+    Args:
+        arguments: the command line without the program's name.
+        environ: the environment.
+        has_config: whether there is a configuration already, of a run that is made again.
 
     Raises:
         ConfigError: for every flag that there is not, every one that is missing and every wrong value.
@@ -153,18 +170,13 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     overrides, faults = {**line.overrides, **swept}, line.faults
     environ = project_environment(environ, values["env_file"])
     resume, run_id = _resumed(values, environ, faults)
+    own = (*NEEDED, "resume") if has_config else ()
+    faults += _surplus([f"--{name}" for name in own if values[name]], "rerun")
     # A trial may be given its architecture file by the sweep alone.
     said = [overrides, *(found for _, found in line.params), trial]
     architecture = values["arch_impl"] or next((at["arch_impl"] for at in said if "arch_impl" in at), None)
-    missing = [f"--{name}" for name in NEEDED if not {**values, "arch_impl": architecture}[name]]
-    if missing and not (resume and resume != AUTO):
-        faults.append(
-            ConfigError(
-                f"Not given: {', '.join(missing)}.",
-                where="command line",
-                hint="python train.py --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE",
-            )
-        )
+    if not has_config and resume in (None, AUTO):
+        faults += _missing({**values, "arch_impl": architecture})
     for name, known in (("tracker", ("wandb", "local")), ("code", ("snapshot", "current"))):
         wanted = values[name]
         if wanted not in (None, *known):
@@ -173,6 +185,14 @@ def parse_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Optio
     if environ.get("WANDB_SWEEP_ID") and values["tracker"] == "local" and resume in (None, AUTO):
         faults += _unheard(trial, [*(found for _, found in line.params), overrides])
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
+    if values["best_mode"] and not (values["best_metric"] or resume or environ.get("WANDB_SWEEP_ID")):
+        faults.append(
+            ConfigError(
+                "--best-mode says of no metric which value is best.",
+                where="--best-mode",
+                hint="--best-metric NAME names an evaluation of --eval_conf, or a loss item.",
+            )
+        )
     try:
         schedule_of(given)
     except JadeError as fault:
@@ -254,16 +274,28 @@ def _resumed(
         surplus = [f"--{name}" for name in NEEDED if values[name]] + (
             ["--run_id"] if values["run_id"] else []
         )
-        if surplus:
-            faults.append(
-                ConfigError(
-                    f"{', '.join(surplus)} cannot be given with --resume RUN: the run has its own.",
-                    where="--resume",
-                    hint="Values are changed by their dotted keys, as model.params.lr=0.1;"
-                    " --code current uses the present code.",
-                )
-            )
+        faults += _surplus(surplus, "--resume", "; --code current uses the present code.")
     return resume, run_id
+
+
+def _missing(values: Mapping[str, Any]) -> Iterator[ConfigError]:
+    missing = [f"--{name}" for name in NEEDED if not values[name]]
+    if missing:
+        yield ConfigError(
+            f"Not given: {', '.join(missing)}.",
+            where="command line",
+            hint="python train.py --model_conf FILE --data_conf FILE --eval_conf FILE --arch_impl FILE",
+        )
+
+
+def _surplus(flags: Sequence[str], where: str, more: str = "") -> Iterator[ConfigError]:
+    """Yield the fault of flags for what a run has of its own."""
+    if flags:
+        yield ConfigError(
+            f"{', '.join(flags)} cannot be given with {where} RUN: the run has its own.",
+            where=where,
+            hint=f"Values are changed by their dotted keys, as model.params.lr=0.1{more}",
+        )
 
 
 def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:

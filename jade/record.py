@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jade import scalars, snapshot
+from jade import checkpoint_index, scalars, snapshot
 from jade.config import Config
 from jade.entries import Entry
 from jade.errors import CheckpointError, ConfigError
@@ -31,6 +31,7 @@ from jade.errors import CheckpointError, ConfigError
 LONGEST_NAME = 200  # bytes
 SMALLEST_SIDE = 64  # pixels: below that an image is enlarged in the file
 IMAGES_IN_A_ROW = 8
+_SAYING = ("config.yml", "environment.json", "git.diff")  # what the run is
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _log = logging.getLogger(__name__)
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -103,6 +104,11 @@ class Record:
         """Seconds that the run has taken so far, without those between two of its processes."""
         return time.time() - self._began
 
+    def reports(self) -> list[Path]:
+        """Return the files that say how far the run has come, those that are there."""
+        names = ("metrics.jsonl", "status.json", checkpoint_index.NAME)
+        return [path for name in names if (path := self.directory / name).is_file()]
+
     def start_over(self) -> None:
         """Empty a folder whose run left nothing to continue from; damaged checkpoints get other names.
 
@@ -112,7 +118,7 @@ class Record:
         with self._guarded("status.json"):
             for path in sorted(self.directory.glob("*.pt")):
                 path.replace(path.with_name(f"{path.name}.damaged"))
-            for name in ("metrics.jsonl", "status.json", "config.yml", "environment.json", "git.diff"):
+            for name in ("metrics.jsonl", "status.json", checkpoint_index.NAME, *_SAYING):
                 (self.directory / name).unlink(missing_ok=True)
             for name in ("media", "yaml", "code"):
                 shutil.rmtree(self.directory / name, ignore_errors=True)
@@ -167,10 +173,11 @@ class Record:
             with self._guarded("metrics.jsonl") as path, path.open("rb") as file:
                 os.fsync(file.fileno())
 
-    def update_environment(self, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Change facts of `environment.json`, which says how the run was begun."""
-        known = _json_of(self.directory / "environment.json") | facts
-        self._write("environment.json", json.dumps(known, indent=2))
+    def update_environment(self, **facts: Any) -> Path:  # noqa: ANN401 - any JSON value
+        """Change facts of `environment.json`, which says how the run was begun; return its path."""
+        path = self.directory / "environment.json"
+        self._write(path.name, json.dumps(_json_of(path) | facts, indent=2))
+        return path
 
     def interrupted(self, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
         """Add to the status where, when and how the run was continued."""
@@ -207,7 +214,7 @@ class Record:
         commit, diff = snapshot.git_state(project)
         if diff:
             self._write("git.diff", diff)
-        known = {**snapshot.environment(command), **facts, "git_commit": commit}
+        known = {**snapshot.environment(command), "git_commit": commit, **facts}
         self._write("environment.json", json.dumps(known, indent=2))
         left_out = self.copy_code(project, architecture)
         # Last, for a folder that has it has everything that a run is continued from.
@@ -217,9 +224,10 @@ class Record:
     def files(self) -> list[Path]:
         """Return the files that describe the run, sorted."""
         folders = [self.directory / name for name in ("yaml", "code")]
-        names = ("config.yml", "environment.json", "git.diff")
         found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-        return sorted(found + [self.directory / name for name in names if (self.directory / name).is_file()])
+        return sorted(
+            found + [self.directory / name for name in _SAYING if (self.directory / name).is_file()]
+        )
 
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> dict[str, Path]:
         """Append one row to `metrics.jsonl`, pictures and tables to `media/`.
@@ -260,7 +268,7 @@ class Record:
 
     def _media(self, entry: Entry, iterations: int) -> Path:
         suffix, write = _WRITERS[entry.kind]
-        name = f"media/{_folder_name(entry.name)}/{iterations}{suffix}"
+        name = f"media/{file_name(entry.name)}/{iterations}{suffix}"
         with self._guarded(name) as path:
             write(path, entry.value)
         return self.directory / name
@@ -302,7 +310,19 @@ def _json_of(path: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _folder_name(name: str) -> str:
+def write_media(folder: Path, name: str, kind: str, value: Any) -> Path:  # noqa: ANN401 - as entries have it
+    """Write what an evaluation has returned to a file in `folder`, and return its path.
+
+    Raises:
+        CheckpointError: if it cannot be written.
+    """
+    suffix, write = _WRITERS[kind]
+    with _Guarded(folder / f"{file_name(name)}{suffix}") as path:
+        write(path, value)
+    return path
+
+
+def file_name(name: str) -> str:
     """Return a name that a file system takes, another one for each `name`."""
     forbidden = '/%\\:*?"<>|'
     plain = "".join(quote(c, safe="") if c in forbidden or c < " " else c for c in name)

@@ -181,8 +181,8 @@ def project_of(earlier: Earlier, present: Path, architecture: Path, wanted: str)
     return earlier.code, changed
 
 
-def warn_of_inexactness(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Warn where the run goes on under conditions that do not give the same bits; return what differs."""
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs of the conditions under which a run gives the same bits."""
     pairs = {
         "threads": (before.get("torch_threads"), now["torch_threads"]),
         "device": tuple(str(facts.get("device") or "").partition(":")[0] for facts in (before, now)),
@@ -194,10 +194,7 @@ def warn_of_inexactness(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
         facts["packages"] if isinstance(facts.get("packages"), dict) else {} for facts in (before, now)
     ]
     pairs |= {name: (versions[0].get(name), versions[1].get(name)) for name in _EXACT}
-    differing = [f"{name} {old} then, {new} now" for name, (old, new) in pairs.items() if old and old != new]
-    if differing:
-        _log.warning("The run goes on, but not with the same bits: %s.", "; ".join(differing))
-    return differing
+    return [f"{name} {old} then, {new} now" for name, (old, new) in pairs.items() if old and old != new]
 
 
 def told_complete(name: str, state: Mapping[str, Any], epochs: int) -> str:

@@ -1,4 +1,4 @@
-"""How often a run logs and saves, and how long it may take: what the flags say, as values.
+"""How often a run logs and saves, what it keeps, and how long it may take: what the flags say, as values.
 
 No part of what an experiment is, as it changes no result; a run that goes on keeps what was said before.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jade import intervals
+from jade import intervals, summary
 from jade.errors import ConfigError, JadeError, raise_all
 from jade.intervals import Interval
 
@@ -20,11 +20,25 @@ DEFAULT_EVERY = {
     "checkpoint_every": ("100 epochs", "epoch"),
     "backup_every": ("10 minutes", "epoch"),
 }
-SCHEDULE = (*DEFAULT_EVERY, "keep_checkpoints", "time_limit", "allow_nan")
+SCHEDULE = (*DEFAULT_EVERY, "keep_checkpoints", "time_limit", "allow_nan", "best_metric", "best_mode")
+MODES = ("min", "max")
 _UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 # minutes:seconds, hours:minutes:seconds, days-hours:minutes:seconds; https://slurm.schedmd.com/sbatch.html
 _SLURM_TIME = re.compile(r"(?:(?:(?P<days>\d+)-)?(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)")
 _TIME = re.compile(r"([\d.]+)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """By which metric it is decided which state of a run is its best.
+
+    Attributes:
+        metric: as it is logged.
+        mode: "min" or "max".
+    """
+
+    metric: str
+    mode: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,8 @@ class Schedule:
         kept: how many checkpoints; None for all.
         seconds: that a process may take; None for as long as it needs.
         allow_nan: whether a run goes on whose loss is no number.
+        best_metric: by which `best.pt` is kept; "none" for no such file, None for what a sweep asks for.
+        best_mode: "min" or "max"; None for what the metric's name suggests.
     """
 
     log_loss: Interval
@@ -46,6 +62,21 @@ class Schedule:
     kept: int | None = None
     seconds: float | None = None
     allow_nan: bool = False
+    best_metric: str | None = None
+    best_mode: str | None = None
+
+    def aim(self, swept: Aim | None = None) -> Aim | None:
+        """Return by which metric the best state is kept; None if none is.
+
+        Args:
+            swept: what the run's sweep aims at.
+        """
+        name = self.best_metric
+        if name is not None and name.lower() == "none":
+            return None
+        if swept is not None and name in (None, swept.metric):
+            return Aim(swept.metric, self.best_mode or swept.mode)
+        return Aim(name, self.best_mode or mode_of(name)) if name else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +91,7 @@ class Plan:
         backup: between two backups, each of which replaces the one before.
         evaluations: for each evaluation, between two of its runs.
         allow_nan: whether to go on where a loss is no number.
+        aim: by which metric the best state is kept; None for none.
     """
 
     seed: int
@@ -69,6 +101,12 @@ class Plan:
     backup: Interval
     evaluations: Mapping[str, Interval]
     allow_nan: bool = False
+    aim: Aim | None = None
+
+
+def mode_of(metric: str) -> str:
+    """Return the mode that the name of a metric suggests."""
+    return "max" if summary.more_is_better(metric) else "min"
 
 
 def schedule_of(given: Mapping[str, str]) -> Schedule:
@@ -83,6 +121,8 @@ def schedule_of(given: Mapping[str, str]) -> Schedule:
         **{name: _every(unit) for name, (_, unit) in DEFAULT_EVERY.items()},
         "keep_checkpoints": _kept,
         "time_limit": _seconds,
+        "best_metric": _metric,
+        "best_mode": _mode,
     }
     for name, read in readers.items():
         text = given.get(name, DEFAULT_EVERY.get(name, (None, ""))[0])
@@ -98,6 +138,8 @@ def schedule_of(given: Mapping[str, str]) -> Schedule:
         every["keep_checkpoints"],
         every["time_limit"],
         given.get("allow_nan") == "true",
+        every["best_metric"],
+        every["best_mode"],
     )
 
 
@@ -113,6 +155,18 @@ def _kept(text: str, flag: str) -> int | None:
             f"{text!r} is no number of checkpoints.", where=flag, hint="Write a number above 0, or all."
         )
     return int(text)
+
+
+def _metric(text: str, flag: str) -> str:
+    if not text.strip():
+        raise ConfigError("There is no metric without a name.", where=flag, hint="none keeps no best.pt.")
+    return text
+
+
+def _mode(text: str, flag: str) -> str:
+    if text not in MODES:
+        raise ConfigError(f"{text!r} is no mode.", where=flag, wanted=text, choices=MODES)
+    return text
 
 
 def _seconds(text: str, flag: str) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,17 @@ _BRACED = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)[^}\n]*\}")
 
 @dataclass(frozen=True)
 class Tree:
-    """One YAML file: its text, its values, and for each dotted key the place (`file:line`) of it."""
+    """One YAML file: its text, its values, and for each dotted key the place (`file:line`) of it.
+
+    Attributes:
+        variables: those of the environment that it names and that are set, with their values.
+    """
 
     path: Path
     text: str
     values: dict[str, Any]
     origins: dict[str, str]
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree:
@@ -57,7 +62,7 @@ def read_yaml(path: Path, environ: Mapping[str, str], section: str = "") -> Tree
     reader = _Reader(path, environ, text, section)
     values = reader.mapping(node, "")
     raise_all(reader.faults)
-    return Tree(path, text, values, reader.origins)
+    return Tree(path, text, values, reader.origins, reader.variables)
 
 
 def root_of(path: Path, where: str, loader: type[yaml.SafeLoader]) -> tuple[str, yaml.MappingNode]:
@@ -153,6 +158,7 @@ class _Reader:
     def __init__(self, path: Path, environ: Mapping[str, str], text: str, section: str) -> None:
         self.faults: list[JadeError] = []
         self.origins: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         self._path = path
         self._section = section
         self._environ = environ
@@ -282,6 +288,7 @@ class _Reader:
             return ""
         name = match["bare"] or match["name"]
         if self._environ.get(name):
+            self.variables[name] = self._environ[name]
             return self._environ[name]
         if match["default"]:
             default = match["default"].removeprefix(":-")

@@ -10,32 +10,34 @@ from tests.conftest import REPOSITORY
 
 RANKS = {
     0: [
-        "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly", "stored.versions",
-        "trials",
+        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly",
+        "stored.versions", "trials",
     ],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
-        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command", "sweep_notation",
-        "texts", "yaml_file",
+        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command",
+        "sweep_notation", "texts", "yaml_file",
     ],
     2: [
         "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
         "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "sweep_file", "table",
+        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "table",
         "unstored",
     ],
     4: [
-        "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin", "stored.told", "stored.trust",
-        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_control", "tracking.wandb_run",
-        "trainer",
+        "best", "journal", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
+        "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights", "tracking.wandb_client",
+        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.about", "stored.cache", "stored.exported", "stored.sheets", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.about", "stored.cache", "stored.exported", "stored.same", "stored.sheets",
+        "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
         "assembly", "stored.remote",
@@ -47,10 +49,13 @@ RANKS = {
         "cli", "stored.places", "stored.run", "sweep_new",
     ],
     10: [
-        "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.runs", "commands.show",
-        "commands.sweep", "commands.train", "stored.several",
+        "commands.export", "commands.plot", "commands.runs", "commands.show", "stored.evaluating", "stored.rerun",
+        "stored.several",
     ],
     11: [
+        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+    ],
+    12: [
         "__main__",
     ],
 }  # fmt: skip

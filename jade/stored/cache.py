@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -143,26 +144,22 @@ class Copy:
         raise TrackingError(f"The files of {self._path} do not come whole: {reason}")
 
     def _download(self, names: Sequence[str], answer: Answer) -> None:
-        from jade.stored.download import download
+        from jade.stored.download import Wanted, download_all
 
-        total = sum(answer.files[name].size for name in names)
-        with progress.transfer(f"fetching {self._path}", total, len(names)) as told:
-            for name in names:
-                wanted = answer.files[name]
-                part = self._part(name, wanted)
-                try:
-                    download(answer.addresses[name], part, wanted, told)
-                except OSError:  # of the disk
-                    part.unlink(missing_ok=True)
-                    raise
-                self._put(name, part, wanted)
+        wanted = [
+            Wanted(name, answer.addresses[name], file, self._part(name, file))
+            for name, file in ((name, answer.files[name]) for name in names)
+        ]
+        total = sum(one.file.size for one in wanted)
+        with progress.transfer(f"fetching {self._path}", total, len(wanted)) as told:
+            download_all(wanted, told, lambda one: self._put(one.name, one.part, one.file))
 
     def _part(self, name: str, wanted: StoredFile) -> Path:
         """Return where a file is written; what is left there is of the same contents."""
         folder = self._aside / "parts"
         folder.mkdir(parents=True, exist_ok=True)
         # What has another digest is of no use any more, and what has none may be of anything.
-        begin = quote(name, safe="")[-100:]
+        begin = hashlib.sha256(name.encode()).hexdigest()[:20]
         part = folder / f"{begin}-{wanted.digest or 'unknown'}"
         for old in folder.glob(f"{begin}-*"):
             if old != part or wanted.digest is None:

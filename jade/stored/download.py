@@ -1,4 +1,4 @@
-"""One file from an address to the disk: gone on with where it was interrupted, and whole at the end.
+"""Files from their addresses to the disk: gone on with where they were interrupted, and whole at the end.
 
 What is not whole is in a file of its own, which `cache` gives its name only then. Imported where something is
 downloaded: `requests` takes a moment.
@@ -7,9 +7,12 @@ downloaded: `requests` takes a moment.
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +25,7 @@ from jade.stored.source import StoredFile, digest_of_file
 
 ATTEMPTS = 5  # one after the other without a byte more
 FIRST_WAIT, LONGEST_WAIT = 0.3, 5.0  # seconds between two of them
+SMALL, AT_ONCE = 1 << 20, 8
 SECONDS = (10.0, 60.0)  # to connect, and without a byte
 CHUNK = 1 << 14  # what is lost of an answer that breaks off
 _NO_RANGE, _TOO_MANY = 416, 429
@@ -38,65 +42,117 @@ class _BrokenOffError(Exception):
     """An answer that may be better the next time."""
 
 
-def download(
-    address: Address, part: Path, wanted: StoredFile, told: Told, wait: Callable[[float], None] = time.sleep
-) -> None:
-    """Have a file at `part`, whole: size and digest are what they should be.
+@dataclass(frozen=True)
+class Wanted:
+    """A file that is to be fetched.
+
+    Attributes:
+        name: of the file.
+        address: where it is got.
+        file: what it is.
+        part: where it is written; what is there already is its beginning.
+    """
+
+    name: str
+    address: Address
+    file: StoredFile
+    part: Path
+
+
+def download_all(wanted: Sequence[Wanted], told: Told, done: Callable[[Wanted], None]) -> None:
+    """Have many files whole: small ones some at once, for each takes the way there and back; then the others.
 
     Args:
-        address: of the file.
-        part: where it is written; what is there already is its beginning.
-        wanted: what it is.
+        wanted: the files.
+        told: as `download` calls it.
+        done: called with each file that is whole; never twice at the same time.
+
+    Raises:
+        JadeError: as `download` does; what is whole until then stays.
+        OSError: if the disk does not take it.
+    """
+    mine = threading.Lock()
+
+    def counted(count: int) -> None:
+        with mine:
+            told(count)
+
+    with requests.Session() as session, ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def one(file: Wanted) -> None:
+            download(file, counted, session)
+            with mine:
+                done(file)
+
+        begun = [pool.submit(one, file) for file in wanted if file.file.size < SMALL]
+        try:
+            for future in begun:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        for file in wanted:
+            if file.file.size >= SMALL:
+                one(file)
+
+
+def download(
+    wanted: Wanted, told: Told, session: requests.Session, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Have a file whole: size and digest are what they should be.
+
+    Args:
+        wanted: the file.
         told: called with the number of bytes that came, negative for those that were of no use.
+        session: keeps connections.
         wait: a test may give its own.
 
     Raises:
         StaleError: if the server has another file there, or none.
-        TrackingError: if the server cannot be reached.
+        UnreachableError: if the server cannot be reached.
         OSError: if the disk does not take it.
     """
-    with requests.Session() as session:
-        session.headers["Accept-Encoding"] = "identity"  # the bytes as they are counted
-        _received(session, address, part, wanted, told, wait)
-    if wanted.digest is not None and digest_of_file(part) != wanted.digest:
-        told(-wanted.size)
+    part, file = wanted.part, wanted.file
+    try:
+        _receive(session, wanted, told, wait)
+    except OSError:  # of the disk: what could not be written whole is in nobody's way
+        part.unlink(missing_ok=True)
+        raise
+    if file.digest is not None and digest_of_file(part) != file.digest:
+        told(-file.size)
         part.unlink()
-        raise StaleError(f"What arrived as {part.name} has another MD5 sum than was announced.")
+        raise StaleError(f"What arrived as {wanted.name} has another MD5 sum than was announced.")
 
 
-def _received(
-    session: requests.Session,
-    address: Address,
-    part: Path,
-    wanted: StoredFile,
-    told: Told,
-    wait: Callable[[float], None],
-) -> None:
+def _receive(session: requests.Session, wanted: Wanted, told: Told, wait: Callable[[float], None]) -> None:
     """Ask for what is missing until nothing is, or nothing more comes."""
+    part, size = wanted.part, wanted.file.size
     part.touch()
     furthest = part.stat().st_size
-    if furthest > wanted.size:
+    if furthest > size:
         part.write_bytes(b"")
         furthest = 0
     told(furthest)
     failures = 0
-    while part.stat().st_size < wanted.size:
+    while part.stat().st_size < size:
         try:
-            _append(session, address, part, wanted, told)
+            _append(session, wanted, told)
         except (_BrokenOffError, requests.RequestException) as error:
             reached = part.stat().st_size
             failures = 0 if reached > furthest else failures + 1
             furthest = max(furthest, reached)
             # An address that is none is a ValueError, too: it will be none the next time.
             if failures >= ATTEMPTS or isinstance(error, ValueError):
-                raise UnreachableError(f"{_place(address)} does not give the file: {error}") from error
+                raise UnreachableError(f"{_place(wanted.address)} does not give the file: {error}") from error
             wait(min(FIRST_WAIT * 2**failures, LONGEST_WAIT))
 
 
-def _append(session: requests.Session, address: Address, part: Path, wanted: StoredFile, told: Told) -> None:
+def _append(session: requests.Session, wanted: Wanted, told: Told) -> None:
     """Write what one answer holds behind what is there, or instead of it."""
+    address, part, whole = wanted.address, wanted.part, wanted.file.size
     have = part.stat().st_size
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    # The bytes as they are counted, and only those that are missing.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     reply = session.get(address.url, headers=headers, auth=_shown(address), stream=True, timeout=SECONDS)
     with closing(reply), part.open("r+b") as file:
         size = begin = _begin(reply, have)
@@ -107,14 +163,14 @@ def _append(session: requests.Session, address: Address, part: Path, wanted: Sto
             raise _BrokenOffError("it has no such part of the file")  # the next time all of it is asked for
         for chunk in reply.iter_content(CHUNK):
             size += len(chunk)
-            if size > wanted.size:
+            if size > whole:
                 told(begin - size + len(chunk))
                 file.truncate(0)
-                raise StaleError(f"{_place(address)} gives more than the {wanted.size} bytes of the file.")
+                raise StaleError(f"{_place(address)} gives more than the {whole} bytes of the file.")
             file.write(chunk)
             told(len(chunk))
-    if size < wanted.size:
-        raise _BrokenOffError(f"the answer ended after {size} of {wanted.size} bytes")
+    if size < whole:
+        raise _BrokenOffError(f"the answer ended after {size} of {whole} bytes")
 
 
 def _begin(reply: requests.Response, have: int) -> int:

@@ -45,7 +45,8 @@ def expanded(config: Config, folder: Path, recorded: Mapping[str, str], environ:
         if (name, recorded[name]) not in _told:
             _told.add((name, recorded[name]))
             _log.warning("%s is not set here: it is %r, as the run had it.", name, recorded[name])
-    return replace(config, values=params.inflate(values), origins=origins)
+    variables = {name: now[name] for name in recorded}
+    return replace(config, values=params.inflate(values), origins=origins, variables=variables)
 
 
 def _changed(

@@ -1,14 +1,16 @@
 """Runs and artifacts on W&B as sources: their files are fetched into the cache when they are asked for.
 
-What the server says is asked each time, so that a copy is never silently out of date. Where no server can be
-asked, what it said last stands, with a warning. `cache` keeps, `tracking/wandb_files` asks.
+What the server says is asked anew for each thing that is done, so that a copy is never silently out of date.
+Where no server can be asked, what it said last stands, with a warning. `cache` keeps, `tracking/wandb_files`
+asks.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ from jade.stored.source import Facts, Source, StoredFile
 if TYPE_CHECKING:
     from jade.tracking.wandb_files import WandbFiles
 
+# To open a run is to ask a dozen times in a row, and each answer is some hundred milliseconds away.
+FRESH_SECONDS = 2.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,13 +36,20 @@ class FetchedSource(Source):
         path: of it, whole: entity/project/name.
         environ: names server and key, as wandb's own variables do, and the cache.
         server: asks; one is made if None.
+        clock: gives seconds; a test may give its own.
 
     Attributes:
         named: its path, as it was given.
         server: asks.
     """
 
-    def __init__(self, path: str, environ: Mapping[str, str], server: WandbFiles | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        environ: Mapping[str, str],
+        server: WandbFiles | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if server is None:
             from jade.tracking.wandb_files import WandbFiles  # wandb takes half a second
 
@@ -45,7 +57,9 @@ class FetchedSource(Source):
         self.label = self.named = path
         self.server = server
         self._cache = cache.root(environ)
+        self._clock = clock
         self._warned = False
+        self._said: tuple[float, Answer] | None = None  # when, and what
 
     @property
     def folder(self) -> Path:  # type: ignore[override]  # is known when the server has said which version it is
@@ -70,12 +84,14 @@ class FetchedSource(Source):
         self._fetch(answer, [name for name in answer.files if name.startswith(beginnings)])
 
     def answer(self) -> Answer:
-        """Return what the server says, or said last where it cannot be asked.
+        """Return what the server says, or has said just now; where it cannot be asked, what it said last.
 
         Raises:
             UnreachableError: if it cannot be asked, and never was.
             JadeError: if it says no.
         """
+        if self._said is not None and self._clock() - self._said[0] < FRESH_SECONDS:
+            return self._said[1]
         try:
             found = self._asked()
         except UnreachableError as error:
@@ -85,6 +101,7 @@ class FetchedSource(Source):
                 error.add_note("The cache has a copy: WANDB_MODE=offline uses it.")
             raise
         self._copy(found.path).enter(found)
+        self._said = self._clock(), found
         return found
 
     def kept(self) -> Answer | None:
@@ -98,6 +115,7 @@ class FetchedSource(Source):
     def _asked(self) -> Answer:
         if self.server.why_offline:
             raise UnreachableError(f"No server is asked: {self.server.why_offline}.")
+        self._said = None
         return self._ask()
 
     def _answer_without(self, error: UnreachableError) -> Answer:

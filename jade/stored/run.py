@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,6 +266,16 @@ class StoredRun:
             raise CheckpointError(f"The run {self.source.label} has no copy of its code.")
         return folder
 
+    def to_be_made_again(self) -> tuple[resume.Earlier, Path]:
+        """Return what it was, with this machine's variables, and its copy of the code, which may be executed.
+
+        Raises:
+            TrustError: if the code is another entity's and is not trusted.
+        """
+        code = self.open_code()
+        self._check_trust(code)
+        return replace(self._earlier, config=self._config), code
+
     # How.
 
     @cached_property
@@ -290,11 +301,14 @@ class StoredRun:
         from jade.stored.opened import Opened
 
         copy = self.open_code() if self._code == "snapshot" else None
+        self._check_trust(copy)
+        plugins = Plugins(copy, snapshot=True, is_isolated=True) if copy else Plugins(_present())
+        return Opened(self.source.label, self._config, plugins, self._earlier.facts, self.folder / "code")
+
+    def _check_trust(self, copy: Path | None) -> None:
         digest = snapshot.digest(copy) if copy is not None else None
         records = cache.root(self._environ) / "trusted"
         trust.require(self.source, self._config.values, digest, records, is_given=self._trust_code)
-        plugins = Plugins(copy, snapshot=True, is_isolated=True) if copy else Plugins(_present())
-        return Opened(self.source.label, self._config, plugins, self._earlier.facts, self.folder / "code")
 
     def _with_weights(
         self, opened: Opened, checkpoint: str | int, device: str | torch.device | None

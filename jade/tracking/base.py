@@ -47,6 +47,14 @@ class Tracker(Protocol):
             TrackingError: if the run cannot be opened; nothing of it remains then.
         """
 
+    def sweep(self) -> Mapping[str, Any] | None:
+        """Return the sweep that the run, once started, is a trial of, as far as it is known.
+
+        Returns:
+            `path`, which is entity/project/sweep, and `metric`, which has a `name` and a `goal` ("minimize"
+            or "maximize"); either may be missing. None where there is no sweep.
+        """
+
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Show the params as they are used, which may differ from what `start` returned."""
 

@@ -41,6 +41,9 @@ class LocalTracker:
         """Return `flat` as it is."""
         return dict(flat)
 
+    def sweep(self) -> None:
+        """Return None: no sweep is asked."""
+
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Do nothing: they are in the folder already."""
 

@@ -30,6 +30,9 @@ _MAKE = """mutation UpsertSweep($id: ID, $config: String, $state: String, $entit
 _FIND = """query Sweep($entity: String, $project: String, $name: String!) {
   project(name: $project, entityName: $entity) { sweep(sweepName: $name) { id state config } }
 }"""
+_AIM = """query SweepConfig($entity: String, $project: String, $name: String!) {
+  project(name: $project, entityName: $entity) { sweep(sweepName: $name) { config } }
+}"""
 _BEGIN = """mutation UpsertBucket($name: String!, $entity: String, $project: String, $sweep: String) {
   upsertBucket(input: {name: $name, entityName: $entity, modelName: $project, sweep: $sweep}) {
     bucket { id }
@@ -42,12 +45,14 @@ class SweepControl:
 
     Args:
         environ: names the server, the key, the entity and the project.
+        seconds: that an answer may take.
 
     Raises:
         TrackingError: if there are no credentials.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], seconds: float = TIMEOUT_SECONDS) -> None:
+        self._seconds = seconds
         address, key = environ.get("WANDB_BASE_URL"), environ.get("WANDB_API_KEY")
         if not address or not key:
             try:
@@ -85,6 +90,22 @@ class SweepControl:
         """Return the state of a sweep in small letters; None if there is no such sweep."""
         found = self._find(path)
         return str(found["state"]).lower() if found else None
+
+    def metric(self, path: str) -> dict[str, str] | None:
+        """Return the name and the goal of what a sweep looks at; None if it says of no metric.
+
+        Raises:
+            TrackingError: if the server does not answer, or has no such sweep.
+        """
+        entity, project, name = path.split("/")
+        found = self._ask(_AIM, entity=entity, project=project, name=name).get("project")
+        if not (found and found.get("sweep")):
+            raise TrackingError(f"There is no sweep {path}.", where=self.url)
+        known = yaml.safe_load(found["sweep"]["config"])
+        metric = known.get("metric") if isinstance(known, dict) else None
+        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+            return None
+        return {"name": metric["name"], "goal": str(metric.get("goal") or "minimize")}
 
     def go_on(self, path: str, content: Mapping[str, Any]) -> None:
         """Let a sweep that has ended, or was paused, hand out trials again, as a file describes it now."""
@@ -139,7 +160,7 @@ class SweepControl:
             {"Authorization": self._authorization, "Content-Type": "application/json"},
         )
         try:
-            with _opener(self.url).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with _opener(self.url).open(request, timeout=self._seconds) as answer:
                 reply: Mapping[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace").strip()[:500]

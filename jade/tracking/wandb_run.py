@@ -19,17 +19,20 @@ from typing import Any
 from urllib.parse import urlparse
 
 import wandb
+import yaml
 from wandb.proto import wandb_internal_pb2 as pb
 
 from jade.entries import Entry
-from jade.errors import TrackingError
+from jade.errors import JadeError, TrackingError
 from jade.record import Record
+from jade.tracking.wandb_control import SweepControl
 
 DEFAULT_PROJECT = "jade"
 INIT_SECONDS = 30.0
 MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 UNCONNECTED = ("offline", "dryrun", "disabled")
 STATUS_SECONDS = 5.0
+SWEEP_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -162,6 +165,29 @@ class WandbTracker:
                 endings = itertools.chain([""], (f".{number}" for number in itertools.count(1)))
                 names = (f"{folder.name}{ending}" for ending in endings)
                 folder.rename(next(aside / name for name in names if not (aside / name).exists()))
+
+    def sweep(self) -> dict[str, Any] | None:
+        """Return the sweep and what it looks at, which the server is asked for, where there is one."""
+        run, name = self._run, self._environ.get("WANDB_SWEEP_ID")
+        if run is None or not name:
+            return None
+        entity, project = (
+            str(given or self._environ.get(variable) or "")
+            for given, variable in ((run.entity, "WANDB_ENTITY"), (run.project, "WANDB_PROJECT"))
+        )
+        if not entity or not project:
+            return {}
+        path = f"{entity}/{project}/{name}"
+        if run.offline or run.disabled:
+            return {"path": path}
+        try:
+            server = self._environ.get("WANDB_BASE_URL") or run.settings.base_url
+            known = {**self._environ, "WANDB_BASE_URL": server}
+            metric = SweepControl(known, SWEEP_SECONDS).metric(path)
+        except (JadeError, ValueError, yaml.YAMLError) as error:
+            _log.warning("What the sweep %s looks at cannot be read: %s", path, error)
+            metric = None
+        return {"path": path, "metric": metric} if metric else {"path": path}
 
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Write into W&B's config what differs there, but for the swept keys, which wandb has locked."""

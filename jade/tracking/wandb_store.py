@@ -19,7 +19,16 @@ from jade.errors import TrackingError
 from jade.tracking.wandb_client import kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
-NEEDED = ("model.pt", "model.previous.pt", "config.yml", "environment.json", "git.diff", "metrics.jsonl")
+NEEDED = (
+    "model.pt",
+    "model.previous.pt",
+    "best.pt",
+    "checkpoints.json",
+    "config.yml",
+    "environment.json",
+    "git.diff",
+    "metrics.jsonl",
+)
 FOLDERS = ("code/", "yaml/", "media/")
 
 _log = logging.getLogger(__name__)

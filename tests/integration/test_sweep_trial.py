@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jade import resume
+from jade import checkpoint, resume
 from tests.integration import torture
 from tests.integration.test_stop_and_resume import FILES, rows, status, until
-from tests.tracking.loopback import Loopback
+from tests.tracking.loopback import ENTITY, PROJECT, Loopback
 
 # What the agent does with a command of the server, but for the waiting for one.
 AGENT = """
@@ -101,6 +101,8 @@ def test_params_reach_a_trial_in_every_way_and_w_and_b_shows_what_was_used(trial
 
 
 def test_the_summary_holds_the_last_values_and_the_best(trial, server, runs):
+    server.sweep = "metric: {name: Accuracy/best, goal: maximize}"
+
     done = trial({"seed": 3}, "--epochs=6", WANDB_MODE="online")
 
     assert done.returncode == 0, done.stderr
@@ -110,6 +112,16 @@ def test_the_summary_holds_the_last_values_and_the_best(trial, server, runs):
     assert (summary["Accuracy"], summary["Accuracy/best"]) == pytest.approx((values[-1], max(values)))
     assert (summary["Loss"], summary["Loss/best"]) == pytest.approx((losses[-1], min(losses)))
     assert len(server.runs["trial"].history) == len(rows(runs / "trial"))
+    kept = checkpoint.read(runs / "trial" / "best.pt")["best"]
+    assert (kept["metric"], kept["mode"], kept["value"]) == ("Accuracy/best", "max", max(values))
+    facts = json.loads(server.runs["trial"].files["environment.json"])
+    assert facts["sweep"] == {
+        "path": f"{ENTITY}/{PROJECT}/s1",
+        "metric": {"name": "Accuracy/best", "goal": "maximize"},
+    }
+    assert set(json.loads(server.runs["trial"].files["checkpoints.json"])) >= {"best.pt", "model.pt"}
+    assert json.loads(server.runs["trial"].files["status.json"])["status"] == "finished"
+    assert "best.pt" in server.runs["trial"].files
 
 
 def test_a_loss_that_is_no_number_ends_the_trial_early_as_failed(trial, server, runs):

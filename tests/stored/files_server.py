@@ -2,7 +2,7 @@
 
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -34,7 +34,8 @@ class FilesServer:
         self._head(handler, 206 if begin else 200, len(body), begin)
         sent = body if fault is None else body[:-fault]
         self.served += len(sent)
-        handler.wfile.write(sent)
+        with suppress(ConnectionError):  # who asked may have heard enough
+            handler.wfile.write(sent)
         if fault is not None:
             handler.close_connection = True
 

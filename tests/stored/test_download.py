@@ -4,9 +4,10 @@ import base64
 import random
 
 import pytest
+import requests
 
 from jade.errors import TrackingError, UnreachableError
-from jade.stored.download import ATTEMPTS, CHUNK, StaleError, download
+from jade.stored.download import ATTEMPTS, CHUNK, StaleError, Wanted, download, download_all
 from jade.stored.listing import Address, digest_of
 from jade.stored.source import StoredFile
 from tests.stored.files_server import files_server
@@ -26,11 +27,12 @@ def server():
 def get(server, tmp_path):
     """Download the server's file; give where it is, and how many bytes were told of."""
 
-    def run(wanted=WANTED, key=None, url=None):
+    def run(file=WANTED, key=None, url=None):
         told = []
-        part = tmp_path / "part"
-        download(Address(url or server.url, key), part, wanted, told.append, wait=lambda seconds: None)
-        return part.read_bytes(), sum(told)
+        wanted = Wanted("model.pt", Address(url or server.url, key), file, tmp_path / "part")
+        with requests.Session() as session:
+            download(wanted, told.append, session, wait=lambda seconds: None)
+        return wanted.part.read_bytes(), sum(told)
 
     return run
 
@@ -168,3 +170,17 @@ def test_an_address_that_is_none_is_not_tried_again(get, url):
 def test_digests_are_read_as_w_and_b_gives_them():
     assert digest_of(in_base64(CONTENT)) == digest_of(md5(CONTENT)) == md5(CONTENT)
     assert [digest_of(text) for text in (None, "", "0", "bm8=", "?")] == [None] * 5
+
+
+def test_of_many_files_those_that_came_are_kept_when_one_does_not(server, tmp_path):
+    good = [Wanted(f"f{n}", Address(server.url), WANTED, tmp_path / f"f{n}") for n in range(3)]
+    bad = Wanted("bad", Address(server.url), StoredFile(len(CONTENT), digest="0" * 32), tmp_path / "bad")
+    done, told = [], []
+
+    download_all(good, told.append, lambda file: done.append(file.name))
+    with pytest.raises(StaleError, match="What arrived as bad has another MD5 sum"):
+        download_all([bad], told.append, lambda file: done.append(file.name))
+
+    assert sorted(done) == ["f0", "f1", "f2"]
+    assert sum(told) == 3 * len(CONTENT)
+    assert all(file.part.read_bytes() == CONTENT for file in good)

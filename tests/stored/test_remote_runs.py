@@ -72,12 +72,28 @@ def test_a_file_is_fetched_once_and_anew_when_it_changed(filled, downloads):
     first = source.path("model.pt").read_bytes()
     RemoteSource(path, filled.environ).fetch(["model.pt", "config.yml"])
     filled.put(path, {"model.pt": b"trained"})
-    second = source.path("model.pt").read_bytes()
+    second = RemoteSource(path, filled.environ).path("model.pt").read_bytes()
 
     assert (first, second) == (b"weights" * 100, b"trained")
     assert downloads == ["model.pt", "config.yml", "model.pt"]
     assert source.folder.name == "abc"
     assert sorted(one.name for one in source.folder.iterdir()) == ["config.yml", "model.pt"]
+
+
+def test_what_is_asked_in_a_row_is_asked_once_and_later_anew(filled):
+    now = [0.0]
+    path = filled.run()
+    source = RemoteSource(path, filled.environ, clock=lambda: now[0])
+
+    source.fetch(["model.pt"])
+    filled.put(path, {"model.pt": b"trained", "best.pt": b"best"})
+    just_now, content = set(source.files()), source.path("model.pt").read_bytes()
+    now[0] = 10.0
+    later = set(source.files())
+
+    assert (just_now, content) == (set(FILES), b"weights" * 100)
+    assert later == set(FILES) | {"best.pt"}
+    assert source.path("model.pt").read_bytes() == b"trained"
 
 
 def test_only_what_begins_so_is_fetched(filled, downloads):
@@ -95,7 +111,7 @@ def test_a_file_that_the_run_has_no_more_is_taken_away_from_the_copy(filled):
     source.fetch_all("code/")
 
     filled.write("DELETE FROM files WHERE name = 'code/modules/models/Toy.py'")
-    source.fetch_all("code/")
+    RemoteSource(path, filled.environ).fetch_all("code/")
 
     assert not (source.folder / "code/modules/models/Toy.py").exists()
 

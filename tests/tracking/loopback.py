@@ -1,6 +1,6 @@
 """A stand-in for the server of W&B on 127.0.0.1: the real client logs, resumes and reads runs, with no account.
 
-It speaks the protocol of wandb 0.31 as far as runs need it; sweeps and artifacts are unknown to it. Replies
+It speaks the protocol of wandb 0.31 as far as runs need it; of sweeps it knows their text, of artifacts nothing. Replies
 hold every field of an object, asked for or not: the client does not mind.
 """
 
@@ -98,6 +98,7 @@ class Loopback:
     def __init__(self):
         self.runs = {}
         self.unknown = []  # operations that nothing here answers
+        self.sweep = "method: random"  # what it says of any sweep: YAML
         self._lock = threading.Lock()
         self._operations = {
             "Viewer": lambda variables: {"viewer": _viewer()},
@@ -106,6 +107,7 @@ class Loopback:
             "UpsertBucket": self._upsert,
             "CreateRunFiles": self._create_files,
             "RunResumeStatus": self._resume_status,
+            "SweepConfig": lambda variables: {"project": {"sweep": {"config": self.sweep}}},
         } | dict.fromkeys(
             (
                 "HistoryPage",

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -121,7 +121,12 @@ class Project:
         return Plugins(self.root)
 
     def composed(
-        self, seed: int = 42, epochs: int = 2, deterministic: bool = False, **overrides: object
+        self,
+        seed: int = 42,
+        epochs: int = 2,
+        deterministic: bool = False,
+        environ: Mapping[str, str] | None = None,
+        **overrides: object,
     ) -> Config:
         """Return the configuration of the project's three files."""
         files = {section: self.root / f"{section[0]}.yml" for section in config.SECTIONS}
@@ -131,7 +136,7 @@ class Project:
             "epochs": (epochs, "--epochs"),
             "deterministic": (deterministic, "--deterministic"),
         }
-        return config.compose(files, top, overrides, {})
+        return config.compose(files, top, overrides, environ or {})
 
 
 def _imported_from(folder: Path) -> list[str]:

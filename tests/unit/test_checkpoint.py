@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jade import checkpoint
+from jade import checkpoint, checkpoint_index
 from jade.checkpoint import BACKUP, PREVIOUS, Checkpoints
 from jade.errors import CheckpointError
 
@@ -43,7 +43,8 @@ def state(iterations=0, **attributes):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """Every file of a folder but the list of the checkpoints."""
+    return sorted(path.name for path in folder.iterdir() if path.name != checkpoint_index.NAME)
 
 
 def iterations(path):
@@ -274,7 +275,7 @@ def write_three(folder):
 
 for where, name in ((os, "fsync"), (os, "link"), (Path, "replace"), (Path, "unlink"), (torch, "save")):
     setattr(where, name, dying(getattr(where, name)))
-for calls in range(20):
+for calls in range(40):
     child = os.fork()
     if not child:
         left = calls

@@ -132,6 +132,66 @@ def test_a_run_records_what_decides_about_its_bits_and_the_schedule_as_it_was_sa
     assert facts["command"] == ["train.py", "-x"]
 
 
+def test_a_run_records_the_variables_that_its_files_name(written, around, record):
+    written.write("d.yml", "train:\n  class: Points\n  params:\n    n: $POINTS\n    scale: ${SCALE:-2.0}\n")
+
+    accepted = written.composed(environ={"POINTS": "6", "OTHER": "x"})
+    experiment.run(accepted, around(), record, Tracker(record))
+
+    assert environment(record)["variables"] == {"POINTS": "6"}
+
+
+def test_a_run_records_how_long_the_datasets_are_that_it_built(written, around, record, tmp_path):
+    several = {name: {"class": "Points", "params": {"n": n}} for name, n in (("train", 6), ("late", 5))}
+    written.write(
+        "d.yml", json.dumps({**several, "unused": several["late"], "endless": {"class": "Endless"}})
+    )
+    written.write(
+        "modules/data/endless.py", "class Endless:\n    def __iter__(self):\n        return iter([1])\n"
+    )
+    written.change(
+        EVALUATION,
+        "        return",
+        "        self.datasets['late'], self.datasets['endless']\n        return",
+    )
+    seen = []
+
+    class Watching(Tracker):
+        def keep(self, path):
+            if path.name == "environment.json":
+                seen.append(json.loads(path.read_text())["datasets"])
+
+    experiment.run(written.composed(), around(), record, Watching(record))
+
+    found = {"train": {"length": 6}, "late": {"length": 5}, "endless": {"length": None}}
+    assert seen == [{"train": {"length": 6}}, found]
+    assert environment(record)["datasets"] == found
+
+
+def test_a_trial_records_its_sweep_and_keeps_the_state_that_the_sweep_looks_for(written, around, record):
+    sweep = {"path": "e/p/s", "metric": {"name": "Norm/best", "goal": "maximize"}}
+
+    class Swept(Tracker):
+        def sweep(self):
+            return sweep
+
+    experiment.run(written.composed(), around(), record, Swept(record))
+
+    assert environment(record)["sweep"] == sweep
+    assert read(record.directory / "best.pt")["iterations"] == 0  # training makes the weights smaller
+
+
+def test_the_status_and_the_list_of_checkpoints_are_kept_with_each_backup_and_at_the_end(
+    written, around, record
+):
+    tracker = Tracker(record)
+
+    experiment.run(written.composed(), around(), record, tracker)
+
+    assert tracker.kept[-3:] == ["metrics.jsonl", "status.json", "checkpoints.json"]
+    assert tracker.kept.count("status.json") == 2
+
+
 def test_the_folder_is_locked_as_long_as_the_run_lives(written, around, record):
     seen = []
 
@@ -663,6 +723,19 @@ def test_the_environment_of_the_beginning_is_kept_but_for_the_schedule(written, 
     go_on(stopped, changed)
 
     assert environment(stopped) == {**facts, "schedule": said}
+
+
+def test_what_the_sweep_looks_for_is_known_without_a_server_when_its_trial_goes_on(written, around, stopped):
+    path = stopped.directory / "environment.json"
+    sweep = {"path": "e/p/s", "metric": {"name": "Norm", "goal": "minimize"}}
+    facts = json.loads(path.read_text()) | {"sweep": sweep, "datasets": {"other": {"length": 9}}}
+    path.write_text(json.dumps(facts))
+
+    go_on(stopped, around())
+
+    assert read(stopped.directory / "best.pt")["best"]["metric"] == "Norm"
+    assert environment(stopped)["sweep"] == sweep
+    assert environment(stopped)["datasets"] == {"other": {"length": 9}, "train": {"length": 6}}
 
 
 def test_conditions_that_give_other_bits_are_told_and_noted(written, around, stopped, caplog):

@@ -28,6 +28,8 @@ FLAGS = [
     "--backup-every",
     "--log-loss-every",
     "--keep-checkpoints",
+    "--best-metric",
+    "--best-mode",
     "--time-limit",
     "--allow-nan",
     "--env-file",

@@ -1,0 +1,57 @@
+"""`checkpoints.json`: what can be said of a run's checkpoints without opening them, which takes torch.
+
+The files themselves are the truth: what is not listed is unknown, and an entry is there only while its file
+is as it was when the entry was written. `checkpoint` writes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+NAME = "checkpoints.json"
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what is known of each checkpoint, by the name of its file.
+
+    Returns:
+        Of each `iterations`, `epochs` and `time`, the second since 1970 at which it was written; of `best.pt`
+        also `metric`, `mode` ("min" or "max") and `value`. Of a run that has no such list, nothing.
+    """
+    try:
+        known = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    found = known.items() if isinstance(known, dict) else ()
+    return {name: facts for name, facts in found if isinstance(facts, dict)}
+
+
+def forget(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
+    """Take files that are about to be replaced or deleted out of the list; return what it said of them."""
+    known = read(folder)
+    gone = {name: known.pop(name) for name in names if name in known}
+    if gone:
+        _write(folder, known)
+    return gone
+
+
+def note(folder: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put files that were written into the list."""
+    _write(folder, {**read(folder), **found})
+
+
+def _write(folder: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
+    path = folder / NAME
+    there = {name: known[name] for name in sorted(known) if (folder / name).exists()}
+    temporary = path.with_name(f".{NAME}.tmp")
+    # A full disk is told by the checkpoint itself; nothing depends on the list.
+    with contextlib.suppress(OSError):
+        if not there:
+            path.unlink(missing_ok=True)
+            return
+        temporary.write_text(json.dumps(there, indent=2), encoding="utf-8")
+        temporary.replace(path)
