@@ -89,14 +89,12 @@ def chosen(
     for state in states:
         if state not in STATES:
             raise ConfigError(f"There is no state {state!r}.", where="state", wanted=state, choices=STATES)
-    wanted = {key_of(rows, key): given for key, given in (filters or {}).items()} if rows else {}
+    wanted = [(key_of(rows, key), given) for key, given in (filters or {}).items()] if rows else []
     kept = [row for row in rows if not states or row.facts.state in states]
     return [
         row
         for row in kept
-        if all(
-            key in row.facts.params and _fits(row.facts.params[key], given) for key, given in wanted.items()
-        )
+        if all(key in row.facts.params and _fits(row.facts.params[key], given) for key, given in wanted)
     ]
 
 
