@@ -72,7 +72,9 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "stored.exported": {""}, "loop": {""}}
+FACADE = {name: {""} for name in ("commands.new", "stored.exported", "loop", "publishing")} | {
+    "__main__": {"", "commands"}
+}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 

@@ -1,7 +1,6 @@
 """Runs of a project and of a sweep, listed, shown, drawn and opened from a real server by the real client."""
 
 import json
-import time
 
 import pytest
 
