@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = "checkpoints.json"
+# The weights of another run that a run began with, see `begun`: no checkpoint, and not in the list.
+BEGINNING = "init.pt"
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from jade.signals import Stop
 
 if TYPE_CHECKING:
     from jade.tracking.base import Tracker
+    from jade.begun import Begun
 
 DEFAULTS = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
 
@@ -54,7 +55,9 @@ def set_up_logging() -> None:
     logging.getLogger("jade").setLevel(logging.INFO)
 
 
-def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str, Any]) -> tuple[int, Path]:
+def run_again(
+    accepted: Config, options: Options, code: Path, facts: Mapping[str, Any], begun: Begun | None = None
+) -> tuple[int, Path]:
     """Begin a new run with a configuration and a copy of code that another run had.
 
     Args:
@@ -63,12 +66,13 @@ def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str
         code: the copy.
         facts: to be recorded of the new run.
 
+        begun: how the other run began, if it did with the weights of a third one.
     Returns:
         The exit code, and the run's folder.
     """
     _enter_environment(options)
     record = _record(options)
-    start = _Start(record, Stop(), is_snapshot=True, facts=facts)
+    start = _Start(record, Stop(), is_snapshot=True, facts=facts, begun=begun)
     return _run(accepted, options, code, start), record.directory
 
 
@@ -104,6 +108,7 @@ class _Start:
     is_snapshot: bool = False  # whether the project is a run's copy of its code
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    begun: Begun | None = None  # how the run began that this one is made after
 
 def _continue(options: Options, project: Path, stop: Stop) -> int:
     """Continue the run that --resume names."""
@@ -214,7 +219,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
     device = devices.choose(options.device, options.device_from)
     if options.check:
         lookup = Lookup(start.record.directory.parent, options.environ)
-        begin = experiment.beginning(accepted, lookup, before)
+        begin = experiment.beginning(accepted, lookup, before, start.begun)
         return _report(assembly.check(accepted, plugins, device, schedule, begin))
     if schedule.seconds is not None:
         start.stop.limit(schedule.seconds)
@@ -246,6 +251,7 @@ def _tracker(options: Options, record: Record, stop: Stop, name: str | None) -> 
 
 def _report(wrong: Sequence[Exception]) -> int:
     from jade.assembly import told  # imports torch, which --check has loaded by now
+        start.begun,
 
     if not wrong:
         sys.stdout.write(

@@ -32,7 +32,7 @@ RANKS = {
         "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "begun", "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
         "tracking.wandb_client",
     ],
     6: [

@@ -136,7 +136,7 @@ def _kinds(files: Mapping[str, int]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name, size in files.items():
         folder, is_below, _ = name.partition("/")
-        kind = folder if is_below else "checkpoints" if name.endswith(".pt") else "records"
+        kind = folder if is_below else "checkpoints" if checkpoints.is_checkpoint(name) else "records"
         known = found.setdefault(kind, {"count": 0, "size": 0})
         known["count"] += 1
         known["size"] += size

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jade.checkpoint_index import BEGINNING
 from jade.stored.source import Source
 
 # As `checkpoint` names them, which imports torch.
@@ -49,7 +50,7 @@ def listed(source: Source) -> list[StoredCheckpoint]:
     said = _said(source) if KNOWN in files else {}
     found = []
     for name, file in files.items():
-        if "/" in name or not name.endswith(".pt"):
+        if not is_checkpoint(name):
             continue
         known = said.get(name, {})
         number = _NUMBERED.fullmatch(name)
@@ -65,6 +66,11 @@ def listed(source: Source) -> list[StoredCheckpoint]:
             )
         )
     return sorted(found, key=lambda one: (one.iterations is None, one.iterations or 0, one.name))
+
+
+def is_checkpoint(name: str) -> bool:
+    """Say whether a file of a run is a checkpoint; what the run began with is none."""
+    return "/" not in name and name.endswith(".pt") and name != BEGINNING
 
 
 def is_numbered(name: str) -> bool:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from jade import lock
+from jade.checkpoint_index import BEGINNING
 from jade.errors import CheckpointError, ConfigError
+from jade.stored.checkpoints import is_checkpoint
 from jade.stored.listing import Answer
 from jade.stored.local_runs import ORIGIN, STATUS
 from jade.stored.remote import FetchedSource
@@ -100,7 +102,7 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
         CheckpointError: if the run has no such checkpoint.
     """
     names = [name for name in answer.files if not _OF_WANDB.fullmatch(name)]
-    stored = [name for name in names if name.endswith(".pt") and "/" not in name]
+    stored = [name for name in names if is_checkpoint(name)]
     if checkpoints == "all" or (answer.about and checkpoints != "none"):
         return names
     lacking = [name for name in _NAMES[checkpoints] if name not in stored]
@@ -111,7 +113,8 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
             wanted=lacking[0],
             choices=stored,
         )
-    return [name for name in names if name not in stored or name in _NAMES[checkpoints]]
+    left = {*stored, *([BEGINNING] if checkpoints == "none" else [])} - {*_NAMES[checkpoints]}
+    return [name for name in names if name not in left]
 
 
 def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str, Any]:

@@ -10,7 +10,15 @@ import torch
 from jade import checkpoint
 from jade.checkpoint import Checkpoints
 from jade.errors import CheckpointError
-from jade.stored.checkpoints import BACKUP, BEST, PREVIOUS, StoredCheckpoint, is_numbered, listed
+from jade.stored.checkpoints import (
+    BACKUP,
+    BEST,
+    PREVIOUS,
+    StoredCheckpoint,
+    is_checkpoint,
+    is_numbered,
+    listed,
+)
 from jade.stored.source import Source
 
 
@@ -47,7 +55,7 @@ def _named(source: Source, wanted: str | int) -> str | None:
         exact = [one.name for one in listed(source) if one.iterations == number]
         if exact:
             return exact[0]
-    if str(wanted) in files and str(wanted).endswith(".pt"):
+    if str(wanted) in files and is_checkpoint(str(wanted)):
         return str(wanted)
     hint = "\n".join(_told(one) for one in listed(source)) or "The run has none."
     if wanted == "best":

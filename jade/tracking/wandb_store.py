@@ -17,6 +17,7 @@ import wandb
 
 from jade.errors import TrackingError
 from jade.tracking.wandb_client import kept_tidy
+from jade.checkpoint_index import BEGINNING
 
 # What a run is continued from; the rest of its files stays where it is.
 NEEDED = (
@@ -26,6 +27,7 @@ NEEDED = (
     "checkpoints.json",
     "config.yml",
     "environment.json",
+    BEGINNING,
     "git.diff",
     "metrics.jsonl",
 )
