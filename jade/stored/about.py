@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from jade import params, snapshot, summary
+from jade.config import SECTIONS
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
@@ -47,7 +48,7 @@ def about(source: Source) -> dict[str, Any]:
         "iterations": facts.iterations,
         "epochs": facts.epochs,
         "command": _command(begun),
-        "config": dict(facts.params),
+        "config": _in_order(facts.params, source, files),
         "changed": _changed(source.folder, facts.params),
         "metrics": _metrics(facts, status),
         "checkpoints": [_checkpoint(one) for one in checkpoints.listed(source)],
@@ -103,6 +104,22 @@ def _changed(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         # What names a variable is another text in the file.
         if key in config and config[key] != value and "$" not in str(value)
     }
+
+
+def _in_order(config: Mapping[str, Any], source: Source, files: Container[str]) -> dict[str, Any]:
+    """Return the values in the order in which the run wrote them down; a server gives them in any."""
+    written: Iterable[str] = config
+    if not isinstance(source, FolderSource):
+        source.fetch([local_runs.CONFIG] if local_runs.CONFIG in files else [])
+        written = params.flatten(_yaml(source.folder / local_runs.CONFIG))
+    places = {key: number for number, key in enumerate(written)}
+
+    def place(key: str) -> tuple[int, int, str]:
+        section = key.partition(".")[0]
+        first = SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
+        return first, places.get(key, len(places)), key
+
+    return {key: config[key] for key in sorted(config, key=place)}
 
 
 def _yaml(path: Path) -> dict[str, Any]:

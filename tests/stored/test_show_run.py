@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from jade.commands import show
 from jade.errors import ConfigError
 from jade.stored import told
 from jade.stored.about import about
-from jade.stored.source import FolderSource
+from jade.stored.source import FolderSource, Source
 from tests.stored.test_local_runs import Experiments
 
 ENVIRONMENT = {
@@ -87,6 +88,41 @@ def test_everything_that_is_known_is_gathered(folder):
     assert (found["code"]["commit"], found["code"]["diff"], found["code"]["files"]) == ("c0ffee", 1500, 1)
     assert len(found["code"]["digest"]) == 64
     assert found["versions"] == {"python": "3.11.7", "torch": "2.6.0", "numpy": "2.0"}
+
+
+class Elsewhere(Source):
+    """A run on a server, which gives its values in an order of its own, and some that no file has."""
+
+    def __init__(self, folder):
+        self._inner = FolderSource(folder)
+        self.label, self.folder = "me/p/a1", folder
+
+    def facts(self):
+        facts = self._inner.facts()
+        given = {"zeta": 1, "eval.New": 1, **dict(reversed(facts.params.items())), "model.new": 1, "alpha": 1}
+        return replace(facts, params=given)
+
+    def files(self):
+        return self._inner.files()
+
+    def fetch(self, names):
+        self._inner.fetch(names)
+
+
+def test_values_are_in_the_order_of_the_runs_own_file_wherever_they_are_from(folder):
+    (folder / "config.yml").write_text(
+        "model:\n  params:\n    width: 1\n    beta: 2\n  class: A\nextra: 1\ndata:\n  b: 1\n  a: 1\nseed: 1\nepochs: 3\n"
+    )
+    here, there = (list(about(source)["config"]) for source in (FolderSource(folder), Elsewhere(folder)))
+    (folder / "config.yml").unlink()
+    unknown = [*about(Elsewhere(folder))["config"]]
+
+    model = ["model.params.width", "model.params.beta", "model.class"]
+    assert here == [*model, "data.b", "data.a", "extra", "seed", "epochs"]
+    assert there == [
+        *model, "model.new", "data.b", "data.a", "eval.New", "extra", "seed", "epochs", "alpha", "zeta",
+    ]  # fmt: skip
+    assert unknown == ["model.new", "eval.New", "alpha", "zeta"]
 
 
 def test_the_text_has_what_a_person_wants_to_know(folder):
