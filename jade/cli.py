@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import config, lock, resume, scalars
+from jade import config, lock, resume, scalars, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError, JadeError, shown
 from jade.options import AUTO, Options, parse_options
@@ -19,10 +19,11 @@ from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import DEFAULT_EVERY, schedule_of
 from jade.signals import Stop
+from jade.stored import cache, trust
 
 if TYPE_CHECKING:
-    from jade.tracking.base import Tracker
     from jade.begun import Begun
+    from jade.tracking.base import Tracker
 
 DEFAULTS = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
 
@@ -65,8 +66,8 @@ def run_again(
         options: the command line.
         code: the copy.
         facts: to be recorded of the new run.
-
         begun: how the other run began, if it did with the weights of a third one.
+
     Returns:
         The exit code, and the run's folder.
     """
@@ -107,8 +108,8 @@ class _Start:
     damaged_is_lost: bool = False
     is_snapshot: bool = False  # whether the project is a run's copy of its code
     facts: Mapping[str, Any] = field(default_factory=dict)
-
     begun: Begun | None = None  # how the run began that this one is made after
+
 
 def _continue(options: Options, project: Path, stop: Stop) -> int:
     """Continue the run that --resume names."""
@@ -136,7 +137,9 @@ def _begin_or_continue(accepted: Config, options: Options, project: Path, stop: 
     """Do what --resume auto says: continue the run of this id if there is one, else begin it."""
     record = _record(options)
     folder = record.directory
-    if not folder.is_dir() and not _fetched(_path_on_wandb(options, record.run_id), folder, options):
+    path = _path_on_wandb(options, record.run_id)
+    # Where this process would log it, under its id: it is the same run, whichever entity it belongs to.
+    if not folder.is_dir() and not _fetched(path, folder, options, is_own=True):
         if options.environ.get("WANDB_SWEEP_ID") is None:
             _log.info("There is no run %s yet: it begins now.", record.run_id)
         return _run(accepted, options, project, _Start(record, stop))
@@ -172,7 +175,7 @@ def _path_on_wandb(options: Options, run_id: str) -> str:
     return "/".join(name for name in names if name)
 
 
-def _fetched(path: str, folder: Path, options: Options) -> bool:
+def _fetched(path: str, folder: Path, options: Options, *, is_own: bool = False) -> bool:
     """Fetch a run's folder from W&B; return whether there was one."""
     if options.tracker == "local":
         return False
@@ -180,7 +183,21 @@ def _fetched(path: str, folder: Path, options: Options) -> bool:
 
     if not wandb_run.is_online(options.environ):
         return False
-    return wandb_store.WandbStore(options.environ).fetch(path, folder)
+    return wandb_store.WandbStore(options.environ).fetch(path, folder, is_own=is_own)
+
+
+def _check_trust(earlier: Earlier, accepted: Config, options: Options, copy: Path | None) -> None:
+    """Refuse to execute what a run brings that was fetched from another entity's, unless it is trusted.
+
+    Args:
+        earlier: the run.
+        accepted: the configuration that it goes on with.
+        options: the command line.
+        copy: the run's copy of its code, if that is used.
+    """
+    digest = snapshot.digest(copy) if copy else None
+    records = cache.root(options.environ) / trust.RECORDS
+    trust.require_to_go_on(earlier.directory, accepted.values, digest, records, is_given=options.trust_code)
 
 
 def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
@@ -210,6 +227,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         # Without a checkpoint nothing is to be continued: the code may have been mended since.
         wanted = options.code if state else "current"
         home, changed = resume.project_of(start.earlier, project, architecture, wanted)
+        _check_trust(start.earlier, accepted, options, None if home == project else home)
         plugins = plugins if home == project else Plugins(home, snapshot=True)
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)
@@ -233,6 +251,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         start.stop,
         name,
         start.facts,
+        start.begun,
     )
     tracker = _tracker(options, start.record, start.stop, name)
     return experiment.run(accepted, around, start.record, tracker, before)
@@ -251,7 +270,6 @@ def _tracker(options: Options, record: Record, stop: Stop, name: str | None) -> 
 
 def _report(wrong: Sequence[Exception]) -> int:
     from jade.assembly import told  # imports torch, which --check has loaded by now
-        start.begun,
 
     if not wrong:
         sys.stdout.write(

@@ -73,10 +73,15 @@ def run_of(folder: Path) -> LocalRun:
     """
     try:
         run = _run(folder)
-        return replace(run, facts=_json(folder / FACTS), origin=_json(folder / ORIGIN))
+        return replace(run, facts=_json(folder / FACTS), origin=origin_of(folder))
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
+
+
+def origin_of(folder: Path) -> dict[str, Any]:
+    """Return what the folder of a run says of where it was fetched, nothing if it was begun here."""
+    return _json(folder / ORIGIN)
 
 
 def folders(folder: Path) -> list[Path]:
@@ -150,7 +155,7 @@ def _run(folder: Path) -> LocalRun:
 
 def _runs_elsewhere(folder: Path, status: Mapping[str, Any]) -> bool:
     """Say whether a run was fetched while it was running, and has not gone on in its folder since."""
-    pulled = _json(folder / ORIGIN).get("pulled")
+    pulled = origin_of(folder).get("pulled")
     return pulled is not None and status.get("updated", 0.0) <= pulled
 
 

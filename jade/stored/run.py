@@ -307,7 +307,7 @@ class StoredRun:
 
     def _check_trust(self, copy: Path | None) -> None:
         digest = snapshot.digest(copy) if copy is not None else None
-        records = cache.root(self._environ) / "trusted"
+        records = cache.root(self._environ) / trust.RECORDS
         trust.require(self.source, self._config.values, digest, records, is_given=self._trust_code)
 
     def _with_weights(

@@ -1,8 +1,8 @@
 """Whose code a stored run brings with it, and whether it may be executed.
 
-The code of the user's own runs may, and that of any folder. Of another entity's runs on W&B it may be once
-the user has said so, which is remembered by the digest of that code. A configuration that names installed
-functions by dotted names, such as `os.system`, is code as well.
+The code of the user's own runs may, and that of any folder that was not fetched. Of another entity's runs on
+W&B it may be once the user has said so, which is remembered by the digest of that code. A configuration that
+names installed functions by dotted names, such as `os.system`, is code as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from jade.errors import JadeError
-from jade.stored.source import Source
+from jade.stored import local_runs
+from jade.stored.source import Facts, FolderSource, Source
+
+RECORDS = "trusted"  # folder of what was trusted, below that of the copies of runs
 
 
 class TrustError(JadeError):
@@ -50,6 +53,44 @@ def require(
         raise _untrusted(source, digest, called)
 
 
+def require_to_go_on(
+    folder: Path, values: Mapping[str, Any], digest: str | None, records: Path, *, is_given: bool
+) -> None:
+    """Refuse, as `require` does, to go on with a run whose folder was fetched from another entity's.
+
+    Args:
+        folder: of the run; it need not say yet how far the run came.
+        values: the configuration that the run goes on with.
+        digest: of its copy of the code, if that is going to be imported.
+        records: the folder of what was trusted before.
+        is_given: whether the user trusts it now, which is remembered.
+
+    Raises:
+        TrustError: if the run is another entity's and its code was not trusted; nothing of it was executed.
+    """
+    require(_LeftRun(folder), values, digest, records, is_given=is_given)
+
+
+class _LeftRun(FolderSource):
+    """The folder of a run that is to go on, of which only the origin is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._origin = local_runs.origin_of(folder)
+        super().__init__(folder, str(self._origin.get("path") or folder))
+
+    def facts(self) -> Facts:
+        """Return whose it is."""
+        known = self._origin
+        return Facts(
+            run_id=self.folder.name,
+            name=self.folder.name,
+            state="",
+            url=known.get("url"),
+            owner=known.get("owner"),
+            is_foreign=bool(known.get("is_foreign")),
+        )
+
+
 def _untrusted(source: Source, digest: str | None, called: list[str]) -> TrustError:
     facts = source.facts()
     code = source.folder / "code"
@@ -60,7 +101,7 @@ def _untrusted(source: Source, digest: str | None, called: list[str]) -> TrustEr
         f"The run {source.label} belongs to {facts.owner}, not to you{page}."
         f" Nothing was executed of {', and '.join(parts)}.",
         hint="Once you have read it: trust_code=True, or --trust-code; the same code is asked for once.\n"
-        "code='current' uses the classes of the present modules/ instead.",
+        "code='current', or --code current, uses the classes of the present modules/ instead.",
     )
 
 
