@@ -354,6 +354,27 @@ def test_runs_of_a_project_and_of_a_sweep_are_listed_with_their_facts(filled):
         server.runs("local/q")
 
 
+def test_runs_of_a_sweep_are_those_of_the_sweep(filled):
+    reply = filled.doors.graphql(
+        "mutation Made($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }",
+        input={
+            "entityName": "local",
+            "projectName": "p",
+            "config": "method: grid\nparameters: {seed: {values: [1]}}",
+        },
+    )
+    sweep = reply.data["upsertSweep"]["sweep"]["name"]
+    filled.run("one", sweep=sweep)
+    filled.run("two")
+    server = WandbFiles(filled.environ)
+
+    found = server.runs(f"local/p/{sweep}")
+
+    assert [(path, facts.sweep) for path, facts in found] == [("local/p/one", f"local/p/{sweep}")]
+    with pytest.raises(TrackingError, match="The runs of local/p/nosweep1 cannot be read from"):
+        server.runs("local/p/nosweep1")
+
+
 PROGRAM = """
 import os, sys
 from jade.stored.remote import RemoteSource
