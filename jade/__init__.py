@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jade.eval import DatasetEvaluation, Evaluation
     from jade.stored.run import StoredRun
     from jade.stored.run import load as load_stored
+    from jade.stored.several import runs
     from jade.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "load_stored",
+    "runs",
 ]
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "JadeError": "jade.errors",
     "StoredRun": "jade.stored.run",
     "load_stored": "jade.stored.run:load",
+    "runs": "jade.stored.several",
 }
 
 

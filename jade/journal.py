@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,15 @@ class Journal:
         tracker: follows the run.
         record: the run's folder, whose status is kept up to date.
         progress: what is shown while the run trains.
+
+    Attributes:
+        kept: called with each file that was handed to the tracker.
     """
 
     def __init__(self, tracker: Tracker, record: Record, progress: Progress) -> None:
         self.metrics = Metrics()
         self.progress = progress
+        self.kept: Callable[[Path], None] = lambda path: None
         self._tracker = tracker
         self._record = record
         self._status_written = 0.0
@@ -96,6 +100,7 @@ class Journal:
         self._tracker.keep(path)
         for beside in self._record.reports():
             self._tracker.keep(beside)
+        self.kept(path)
 
     def drop(self, path: Path) -> None:
         """Tell the tracker that a file was deleted."""

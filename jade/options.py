@@ -32,6 +32,19 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "use only algorithms that give the same bits each time, also on a GPU",
     },
+    "--init-from": {
+        "metavar": "RUN[:CHECKPOINT]",
+        "help": "begin with the weights of a stored run: its folder, its id, entity/project/id, or an"
+        " artifact entity/project/name:alias; CHECKPOINT is last (default), best, or a number of iterations",
+    },
+    "--init-attributes": {
+        "metavar": "NAMES",
+        "help": "take these of the stored networks, parameters and tensors only: encoder,decoder",
+    },
+    "--init-partial": {
+        "action": "store_true",
+        "help": "take the weights that fit, and say which do not, where a run is else refused",
+    },
     "--params": {
         "metavar": "JSON",
         "help": "file of values by dotted or nested key, or the JSON itself",
@@ -79,6 +92,16 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "help": "whether less or more of it is better (default: the sweep's goal, else what its name"
         " suggests)",
     },
+    "--artifacts": {
+        "metavar": "{none,best,all}",
+        "help": "make checkpoints versions of a model on W&B: the best one when the run has ended, or also"
+        " all that are kept (default none)",
+    },
+    "--keep-artifacts": {
+        "metavar": "N",
+        "help": "with --artifacts best: how many versions the model of a sweep has, its best, or all (default"
+        " 3)",
+    },
     "--time-limit": {
         "metavar": "TIME",
         "help": 'stop in time to write the backup, such as "2h" or "90 minutes"',
@@ -116,7 +139,8 @@ class Options:
 
     Attributes:
         files: YAML file of each section.
-        top: `arch_impl`, `seed` and `epochs`, each with its origin.
+        top: `arch_impl`, `seed`, `epochs`, `deterministic`, and what was said of `init_from`,
+            `init_attributes` and `init_partial`, each with its origin.
         overrides: dotted key to typed value.
         schedule: what was said about how often the run logs and saves and how long it may take, as it was
             said.
@@ -184,15 +208,10 @@ def parse_options(
             faults.append(ConfigError(problem, where=f"--{name}", wanted=wanted, choices=known))
     if environ.get("WANDB_SWEEP_ID") and values["tracker"] == "local" and resume in (None, AUTO):
         faults += _unheard(trial, [*(found for _, found in line.params), overrides])
+    beginning = _beginning(values, faults)
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
-    if values["best_mode"] and not (values["best_metric"] or resume or environ.get("WANDB_SWEEP_ID")):
-        faults.append(
-            ConfigError(
-                "--best-mode says of no metric which value is best.",
-                where="--best-mode",
-                hint="--best-metric NAME names an evaluation of --eval_conf, or a loss item.",
-            )
-        )
+    if resume in (None, AUTO):  # a run that goes on may have said the rest before
+        faults += _without_sense(values, bool(environ.get("WANDB_SWEEP_ID")))
     try:
         schedule_of(given)
     except JadeError as fault:
@@ -205,6 +224,7 @@ def parse_options(
             "seed": _top(values["seed"], DEFAULT_SEED, "--seed"),
             "epochs": _top(values["epochs"], DEFAULT_EPOCHS, "--epochs"),
             "deterministic": (True, "--deterministic") if values["deterministic"] else (False, "default"),
+            **beginning,
         },
         overrides=overrides,
         schedule=given,
@@ -243,6 +263,25 @@ def _unheard(trial: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> Ite
             f" {', '.join(unheard) or 'any'}: every trial would train with the files' values.",
             where="--tracker",
             hint="Put ${args} into the command of the sweep file, or leave out --tracker local.",
+        )
+
+
+def _without_sense(values: Mapping[str, Any], is_trial: bool) -> Iterator[ConfigError]:
+    """Yield what is said of a best state that there is not, and of models that there are not."""
+    metric = values["best_metric"]
+    has_metric = metric.lower() != "none" if metric else is_trial
+    hint = "--best-metric NAME names an evaluation of --eval_conf, or a loss item."
+    if values["best_mode"] and not has_metric:
+        yield ConfigError(
+            "--best-mode says of no metric which value is best.", where="--best-mode", hint=hint
+        )
+    if values["artifacts"] == "best" and not has_metric:
+        yield ConfigError("--artifacts best has no metric to choose by.", where="--artifacts", hint=hint)
+    if values["artifacts"] in ("best", "all") and values["tracker"] == "local":
+        yield ConfigError(
+            "--tracker local has no models, of which checkpoints could be versions.",
+            where="--artifacts",
+            hint="Leave out --tracker local; the run's folder has the checkpoints in any case.",
         )
 
 
@@ -302,10 +341,21 @@ def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:
     return (default, "default") if text is None else (scalars.typed(text), flag)
 
 
+def _beginning(values: Mapping[str, Any], faults: list[JadeError]) -> dict[str, tuple[Any, str]]:
+    """Return what the flags say about the weights that the run begins with; note what says nothing."""
+    said: dict[str, Any] = {name: values[name] for name in config.INIT if values[name] not in (None, False)}
+    for name, value in said.items():
+        if not value:  # a variable of the shell that is not set must not train from scratch
+            faults.append(ConfigError("It is given no value.", where=f"--{name.replace('_', '-')}"))
+    if "init_attributes" in said:
+        said["init_attributes"] = [name.strip() for name in said["init_attributes"].split(",")]
+    return {name: (value, f"--{name.replace('_', '-')}") for name, value in said.items()}
+
+
 def is_option(key: str) -> bool:
     """Say whether `key` is the name of a flag that is not configuration: no sweep may set it."""
     names = {flag[2:].replace("-", "_") for flag in _FLAGS}
-    return key.replace("-", "_") in names - set(config.TOP)
+    return key.replace("-", "_") in names - {*config.TOP, *config.INIT}
 
 
 class _Parser(argparse.ArgumentParser):

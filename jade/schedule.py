@@ -20,7 +20,18 @@ DEFAULT_EVERY = {
     "checkpoint_every": ("100 epochs", "epoch"),
     "backup_every": ("10 minutes", "epoch"),
 }
-SCHEDULE = (*DEFAULT_EVERY, "keep_checkpoints", "time_limit", "allow_nan", "best_metric", "best_mode")
+SCHEDULE = (
+    *DEFAULT_EVERY,
+    "keep_checkpoints",
+    "time_limit",
+    "allow_nan",
+    "best_metric",
+    "best_mode",
+    "artifacts",
+    "keep_artifacts",
+)
+ARTIFACTS = ("none", "best", "all")
+DEFAULT_KEPT_ARTIFACTS = 3
 MODES = ("min", "max")
 _UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 # minutes:seconds, hours:minutes:seconds, days-hours:minutes:seconds; https://slurm.schedmd.com/sbatch.html
@@ -54,6 +65,8 @@ class Schedule:
         allow_nan: whether a run goes on whose loss is no number.
         best_metric: by which `best.pt` is kept; "none" for no such file, None for what a sweep asks for.
         best_mode: "min" or "max"; None for what the metric's name suggests.
+        artifacts: which checkpoints are versions of a model on W&B: "none", "best" or "all".
+        kept_artifacts: how many versions a model has that only best states are versions of; None for all.
     """
 
     log_loss: Interval
@@ -64,6 +77,8 @@ class Schedule:
     allow_nan: bool = False
     best_metric: str | None = None
     best_mode: str | None = None
+    artifacts: str = "none"
+    kept_artifacts: int | None = DEFAULT_KEPT_ARTIFACTS
 
     def aim(self, swept: Aim | None = None) -> Aim | None:
         """Return by which metric the best state is kept; None if none is.
@@ -122,10 +137,14 @@ def schedule_of(given: Mapping[str, str]) -> Schedule:
         "keep_checkpoints": _kept,
         "time_limit": _seconds,
         "best_metric": _metric,
-        "best_mode": _mode,
+        "best_mode": _one_of(MODES, "mode"),
+        "artifacts": _one_of(ARTIFACTS, "choice"),
+        "keep_artifacts": _kept,
     }
+    defaults = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
+    defaults |= {"artifacts": "none", "keep_artifacts": str(DEFAULT_KEPT_ARTIFACTS)}
     for name, read in readers.items():
-        text = given.get(name, DEFAULT_EVERY.get(name, (None, ""))[0])
+        text = given.get(name, defaults.get(name))
         try:
             every[name] = None if text is None else read(text, f"--{name.replace('_', '-')}")
         except JadeError as fault:
@@ -140,6 +159,8 @@ def schedule_of(given: Mapping[str, str]) -> Schedule:
         given.get("allow_nan") == "true",
         every["best_metric"],
         every["best_mode"],
+        every["artifacts"],
+        every["keep_artifacts"],
     )
 
 
@@ -152,7 +173,9 @@ def _kept(text: str, flag: str) -> int | None:
         return None
     if not text.strip().isdecimal() or int(text) < 1:
         raise ConfigError(
-            f"{text!r} is no number of checkpoints.", where=flag, hint="Write a number above 0, or all."
+            f"{text!r} is no number of {flag.rpartition('-')[2]}.",
+            where=flag,
+            hint="Write a number above 0, or all.",
         )
     return int(text)
 
@@ -163,10 +186,13 @@ def _metric(text: str, flag: str) -> str:
     return text
 
 
-def _mode(text: str, flag: str) -> str:
-    if text not in MODES:
-        raise ConfigError(f"{text!r} is no mode.", where=flag, wanted=text, choices=MODES)
-    return text
+def _one_of(known: tuple[str, ...], what: str) -> Callable[[str, str], str]:
+    def read(text: str, flag: str) -> str:
+        if text not in known:
+            raise ConfigError(f"{text!r} is no {what}.", where=flag, wanted=text, choices=known)
+        return text
+
+    return read
 
 
 def _seconds(text: str, flag: str) -> float | None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jade.errors import ConfigError
+from jade.texts import moment
 
-PARAM, TEXT, NUMBER, SECONDS = "param", "text", "number", "seconds"
+PARAM, TEXT, NUMBER, SECONDS, MOMENT = "param", "text", "number", "seconds", "moment"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Column:
     Attributes:
         key: its stable name.
         heading: what a person reads.
-        kind: one of the above, which says how it is written.
+        kind: one of the above, which says how it is written; a moment is in seconds since 1970.
         values: one for each row; None where there is none.
         yields: how early a narrow terminal goes without it; 0 is never.
         like: the key of the column as which its numbers are rounded.
+        is_whole: whether its texts are never shortened, for people copy them.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Column:
     values: tuple[Any, ...]
     yields: int = 0
     like: str = ""
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def ordered(sheet: Sheet, key: str, metric: str | None, *, downwards: bool) -> S
 
 
 def _found(sheet: Sheet, key: str, metric: str | None) -> Column:
-    value = next(one for one in sheet.columns if one.key in ("last", "mean"))
-    names = {metric: value} if metric else {}
+    values = [one for one in sheet.columns if one.key in ("last", "mean")]
+    names = {metric: values[0]} if metric and values else {}
     names |= {one.heading: one for one in sheet.columns}
     names |= {one.key: one for one in sheet.columns}
     if key not in names:
@@ -101,8 +104,13 @@ def csv_text(sheet: Sheet) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([column.key for column in sheet.columns])
     for row in range(sheet.size):
-        writer.writerow([_cell(column.values[row]) for column in sheet.columns])
+        writer.writerow([_cell(_said(column, row)) for column in sheet.columns])
     return out.getvalue()
+
+
+def _said(column: Column, row: int) -> Any:  # noqa: ANN401 - any value of a cell
+    value = column.values[row]
+    return moment(value) if column.kind == MOMENT and value is not None else value
 
 
 def _cell(value: object) -> object:
@@ -118,9 +126,14 @@ def json_text(sheet: Sheet, about: Mapping[str, Any]) -> str:
     rows = []
     for row in range(sheet.size):
         params = {one.key: one.values[row] for one in sheet.columns if one.kind == PARAM}
-        others = {one.key: one.values[row] for one in sheet.columns if one.kind != PARAM}
+        others = {one.key: _said(one, row) for one in sheet.columns if one.kind != PARAM}
         rows.append({**others, "params": params})
-    return json.dumps(_strict({**about, "rows": rows}), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return strict_json({**about, "rows": rows})
+
+
+def strict_json(value: Mapping[str, Any]) -> str:
+    """Return values as strict JSON; what is no number is null."""
+    return json.dumps(_strict(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _strict(value: Any) -> Any:  # noqa: ANN401 - any JSON value

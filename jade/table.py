@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from jade.sheet import NUMBER, PARAM, SECONDS, Column, Sheet
-from jade.texts import duration, shortened_in_the_middle, text_of
+from jade.sheet import MOMENT, NUMBER, PARAM, SECONDS, Column, Sheet
+from jade.texts import ago, duration, plain, shortened_in_the_middle, text_of
 
 DIGITS = 4
 HIDDEN = 9  # columns that yield that early are in no table
@@ -17,16 +17,17 @@ LONGEST = 28
 _GAP = "  "
 
 
-def text(sheet: Sheet, width: int | None) -> str:
+def text(sheet: Sheet, width: int | None, now: float = 0.0) -> str:
     """Return a sheet as a table.
 
     Args:
         sheet: its marked row begins with a star.
         width: of the terminal; None if there is no limit.
+        now: seconds since 1970, from which moments are counted.
     """
     columns = [one for one in sheet.columns if one.yields < HIDDEN]
     by_key = {one.key: one for one in columns}
-    written = {one.key: _column(one, by_key.get(one.like, one)) for one in columns}
+    written = {one.key: _column(one, by_key.get(one.like, one), now) for one in columns}
     left_out: list[str] = []
     while width is not None and _wide(written) > width:
         gone = _first_to_go(columns, written)
@@ -54,15 +55,18 @@ def _first_to_go(columns: Sequence[Column], written: dict[str, list[str]]) -> Co
     return max(reversed(there), key=lambda one: one.yields, default=None)
 
 
-def _column(column: Column, like: Column) -> list[str]:
-    cells = [column.heading, *_cells(column, like)]
-    cells = [shortened_in_the_middle(cell, LONGEST) for cell in cells]
+def _column(column: Column, like: Column, now: float) -> list[str]:
+    cells = [plain(cell) for cell in (column.heading, *_cells(column, like, now))]
+    if not column.is_whole:
+        cells = [shortened_in_the_middle(cell, LONGEST) for cell in cells]
     width = max(map(len, cells))
-    is_text = column.kind not in (NUMBER, SECONDS) and not _are_numbers(column.values)
+    is_text = column.kind not in (NUMBER, SECONDS, MOMENT) and not _are_numbers(column.values)
     return [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
 
 
-def _cells(column: Column, like: Column) -> list[str]:
+def _cells(column: Column, like: Column, now: float) -> list[str]:
+    if column.kind == MOMENT:
+        return ["" if value is None else ago(now - value) for value in column.values]
     if column.kind == SECONDS:
         return [duration(value) for value in column.values]
     if column.kind in (NUMBER, PARAM) and _are_numbers(column.values):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from jade import scalars
 
@@ -34,6 +35,36 @@ def duration(seconds: float | None) -> str:
     if whole < 6000:
         return f"{whole // 60}:{whole % 60:02} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was: `42 s ago`, `5 h ago`, `12 days ago`."""
+    for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 36)):
+        if seconds < size * most:
+            return f"{max(0, round(seconds / size))} {unit} ago"
+    return f"{round(seconds / 86400)} days ago"
+
+
+def moment(time: float) -> str:
+    """Return a time, in seconds since 1970, as ISO 8601 writes it, in UTC: `2026-05-01T12:30:00Z`."""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # beyond every calendar: a damaged file may say so
+        return str(time)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as `512 B`, `1.2 MB`; a MB has a million."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def plain(text: str) -> str:
+    """Return a text without what a terminal would obey: names may be somebody else's."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def text_of(value: object) -> str:

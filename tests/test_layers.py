@@ -15,43 +15,56 @@ RANKS = {
     ],
     1: [
         "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
-        "lock", "params", "progress", "seeding", "sheet", "snapshot", "summary", "sweep_command", "sweep_notation",
-        "texts", "yaml_file",
+        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command",
+        "sweep_notation", "texts", "yaml_file",
     ],
     2: [
-        "command_line", "config", "plugins", "schedule", "state", "stored.history", "stored.local_runs",
-        "sweep_yaml", "table", "tracking.base", "workers",
+        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
+        "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "tracking.wandb_control", "sweep_file", "unstored",
+        "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "sweep_file",
+        "table", "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
     ],
     4: [
-        "best", "journal", "resume", "stored.checkpoints", "stored.listing", "stored.standin", "stored.trust",
-        "sweep_program", "tracking.local", "tracking.wandb_agent", "tracking.wandb_run",
-        "trainer",
+        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing",
+        "stored.standin", "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.download", "stored.weights", "tracking.wandb_client",
+        "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.cache", "stored.same", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.about", "stored.cache", "stored.exported", "stored.same", "stored.sheets",
+        "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
         "assembly", "stored.remote",
     ],
     8: [
-        "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
+        "stored.find", "stored.opened", "stored.pull",
     ],
     9: [
-        "cli", "stored.run", "sweep_new",
+        "stored.named", "stored.places", "stored.run",
     ],
     10: [
-        "stored.evaluating", "stored.rerun",
+        "stored.evaluating", "stored.several", "warm",
     ],
     11: [
-        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+        "experiment", "sweep_check",
     ],
     12: [
+        "cli", "sweep_new",
+    ],
+    13: [
+        "stored.rerun",
+    ],
+    14: [
+        "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.rerun",
+        "commands.runs", "commands.show", "commands.sweep", "commands.train",
+    ],
+    15: [
         "__main__",
     ],
 }  # fmt: skip
@@ -59,7 +72,9 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {"__main__": {"", "commands"}, "commands.new": {""}, "loop": {""}}
+FACADE = {name: {""} for name in ("commands.new", "stored.exported", "loop", "publishing")} | {
+    "__main__": {"", "commands"}
+}
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 import random
-import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from jade import picture_file
 from jade import trials as found
-from jade.errors import ConfigError
 from jade.sweeps import scales
 from jade.sweeps.board import standing, worded
 from jade.sweeps.scales import Scale
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".pdf", ".svg")
 FEW_LINES = 20
 MOST_NUMBERS = 12  # of trials, below an axis
 _GREY, _FAINT, _BEST = "#9a9a9a", "#c8c8c8", "#d62728"
@@ -35,17 +32,6 @@ _GREY, _FAINT, _BEST = "#9a9a9a", "#c8c8c8", "#d62728"
 _LEFT, _RIGHT, _GAP, _PANELS_BEGIN, _PANEL = 0.75, 0.3, 0.2, 7.55, 2.75
 _NARROWEST, _LETTERS = 2.4, 28  # panel, and what can be written below it
 _EDGE = 0.045  # of an axis, beyond its ends, where what is left out is marked
-_STYLE: Any = {
-    "font.size": 8,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "text.parse_math": False,  # a `$` in a name is a `$`
-    "text.usetex": False,
-    "savefig.dpi": 150,
-}
 
 
 def draw(trials: Trials, path: Path) -> None:
@@ -54,25 +40,7 @@ def draw(trials: Trials, path: Path) -> None:
     Raises:
         ConfigError: if the ending is another one, or the file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(
-            f"A picture cannot be written as {path.name!r}.",
-            where="--plot",
-            hint=f"Its name ends with {', '.join(SUFFIXES)}.",
-        )
-    import matplotlib as mpl  # takes a while, and only those who draw need it
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
-            made = Path(beside) / path.name
-            with mpl.rc_context(_STYLE), warnings.catch_warnings():
-                # A name in a script that the font does not have is drawn as boxes.
-                warnings.filterwarnings("ignore", message="Glyph")
-                _figure(_View(trials)).savefig(made)
-            made.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.", where="--plot") from error
+    picture_file.write(path, lambda: _figure(_View(trials)), "--plot")
 
 
 @dataclass

@@ -7,10 +7,38 @@ knows a `Tracker` and nothing else; a shared test class holds every implementati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from jade.entries import Entry
+
+
+@dataclass(frozen=True)
+class Version:
+    """A checkpoint that is to be a version of a model.
+
+    Attributes:
+        model: what all of its versions are called.
+        checkpoint: the file, in the run's folder.
+        files: of the same folder, which say what the checkpoint is of.
+        metadata: what is said of it: `file`, `class`, `iterations`, and for a best state `metric`, `mode` and
+            `value`.
+        is_best: whether it is the best state of its run.
+        competes: whether only the best versions are kept, by `value`.
+        kept: how many are kept: where it does not compete, of the run's own numbered checkpoints; None for
+            all.
+        is_last: whether the folder changes no more.
+    """
+
+    model: str
+    checkpoint: Path
+    files: Sequence[Path] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    is_best: bool = False
+    competes: bool = False
+    kept: int | None = None
+    is_last: bool = False
 
 
 class Tracker(Protocol):
@@ -58,6 +86,12 @@ class Tracker(Protocol):
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Show the params as they are used, which may differ from what `start` returned."""
 
+    def uses(self, artifact: str) -> None:
+        """Show that the run begins with a version of an artifact, entity/project/name:alias.
+
+        What cannot be shown is not: the configuration and the run's folder say it as well.
+        """
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Log entries at a point of the training; on disk before anything else."""
 
@@ -69,6 +103,9 @@ class Tracker(Protocol):
 
     def drop(self, path: Path) -> None:
         """Forget a file that was kept and is deleted now."""
+
+    def publish(self, version: Version) -> None:
+        """Make a checkpoint a version of a model, beside the run; what goes wrong is a warning."""
 
     def mark_preempting(self) -> None:
         """Say that the run stops for a while and is to be started again."""

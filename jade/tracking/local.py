@@ -8,6 +8,7 @@ from typing import Any
 
 from jade.entries import Entry
 from jade.record import Record
+from jade.tracking.base import Version
 
 
 class LocalTracker:
@@ -47,6 +48,9 @@ class LocalTracker:
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Do nothing: they are in the folder already."""
 
+    def uses(self, artifact: str) -> None:
+        """Do nothing: it is in the folder already."""
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row to `metrics.jsonl`, and what is not a number to `media/`."""
         self._record.log(entries, iterations, epochs)
@@ -59,6 +63,9 @@ class LocalTracker:
 
     def drop(self, path: Path) -> None:
         """Do nothing: the file is deleted already."""
+
+    def publish(self, version: Version) -> None:
+        """Do nothing: there are no models beside the runs."""
 
     def mark_preempting(self) -> None:
         """Do nothing: there is nobody to tell."""

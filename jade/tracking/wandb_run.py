@@ -25,6 +25,8 @@ from wandb.proto import wandb_internal_pb2 as pb
 from jade.entries import Entry
 from jade.errors import JadeError, TrackingError
 from jade.record import Record
+from jade.tracking.base import Version
+from jade.tracking.wandb_artifacts import Models
 from jade.tracking.wandb_control import SweepControl
 
 DEFAULT_PROJECT = "jade"
@@ -61,6 +63,7 @@ class WandbTracker:
         self._name = run_name
         self._run: wandb.Run | None = None
         self._way: str | None = None
+        self._models: Models | None = None
 
     @property
     def run_id(self) -> str:
@@ -203,6 +206,16 @@ class WandbTracker:
         if changed:
             shown.update(changed, allow_val_change=True)  # type: ignore[no-untyped-call]
 
+    def uses(self, artifact: str) -> None:
+        """Make the run one that uses the artifact; offline, wandb cannot."""
+        if self._run is None or self._run.offline or self._run.disabled:
+            return
+        try:
+            self._run.use_artifact(artifact)
+        except Exception as error:  # noqa: BLE001 - the weights are there; a line in a graph ends no run
+            reason = str(error).strip().partition("\n")[0]
+            _log.warning("W&B does not show that the run begins with %s: %s", artifact, reason)
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row on disk, then hand the same row to W&B, unless it has the row of that number."""
         number = self._record.rows
@@ -233,6 +246,17 @@ class WandbTracker:
         if self._run is not None:
             with contextlib.suppress(OSError):
                 (self._files / path.relative_to(self.directory)).unlink()
+
+    def publish(self, version: Version) -> None:
+        """Log a checkpoint as a version of an artifact of the type `model`; W&B's refusal is a warning."""
+        if self._run is None:
+            return
+        try:
+            self._models = self._models or Models(self._run)
+            self._models.publish(version)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, the run is to go on
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            _log.warning("%s is no version of %s on W&B: %s", version.checkpoint.name, version.model, reason)
 
     def mark_preempting(self) -> None:
         """Tell W&B that the run stops for a while: its sweep hands it out again."""

@@ -20,6 +20,7 @@ from jade.eval import Evaluation
 from jade.intervals import NEVER, parse
 from jade.journal import Journal
 from jade.loop import Loop
+from jade.options import parse_options
 from jade.plugins import Plugins
 from jade.progress import Lines
 from jade.record import Record
@@ -395,6 +396,41 @@ def test_all_that_is_wrong_with_the_flags_is_told():
         "2 faults were found.\n\nThere is no metric without a name.\n  at: --best-metric\n  none keeps no best.pt.\n\n"
         "'maximum' is no mode.\n  at: --best-mode\n  did you mean: max\n  known: max, min"
     )
+
+
+LINE = [f"--{name}=x" for name in ("model_conf", "data_conf", "eval_conf", "arch_impl")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--best-mode=min"], "--best-mode says of no metric which value is best.\n  at: --best-mode"),
+        (["--artifacts=best"], "--artifacts best has no metric to choose by.\n  at: --artifacts"),
+        (["--artifacts=best", "--best-metric=none"], "--artifacts best has no metric to choose by."),
+        (
+            ["--artifacts=all", "--tracker=local"],
+            "--tracker local has no models, of which checkpoints could be versions.\n  at: --artifacts",
+        ),
+        (["--artifacts=every"], "'every' is no choice.\n  at: --artifacts\n  known: all, best, none"),
+        (["--keep-artifacts=0"], "'0' is no number of artifacts.\n  at: --keep-artifacts"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(arguments, told):
+    with pytest.raises(ConfigError) as caught:
+        parse_options([*LINE, *arguments], {})
+
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--artifacts=best", "--best-mode=max"], {"WANDB_SWEEP_ID": "s", "WANDB_RUN_ID": "r"}),
+        (["--artifacts=best", "--best-metric=Loss", "--best-mode=max"], {}),
+    ],
+)
+def test_what_a_sweep_or_another_flag_says_makes_sense_of_them(arguments, environ):
+    assert parse_options([*LINE, *arguments], environ).schedule["artifacts"] == "best"
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""Several stored runs for a notebook: `jade.runs(...)` gives those of a folder, a project or a sweep."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jade.errors import ConfigError
+from jade.options import project_environment
+from jade.stored import listed
+from jade.stored.listed import Listed
+from jade.stored.places import runs_at
+from jade.stored.run import StoredRun
+from jade.trials import GOALS
+
+_log = logging.getLogger(__name__)
+
+
+def runs(  # noqa: PLR0913 - a notebook names the few it needs
+    where: str | Path | None = None,
+    *,
+    sweep: str | None = None,
+    state: str | Sequence[str] | None = None,
+    filters: Mapping[str, object] | None = None,
+    metric: str | None = None,
+    goal: str | None = None,
+    limit: int | None = None,
+) -> list[StoredRun]:
+    """Return the runs of a folder, a project or a sweep; nothing of them is fetched until they are asked.
+
+    Args:
+        where: a folder of runs (default: the experiments root), or on W&B `entity/project`, or a sweep's
+            `entity/project/id`.
+        sweep: only trials of this one: its id, or `entity/project/id`.
+        state: only these, such as "finished".
+        filters: by dotted key, or by its end where no other key ends so, what a param must be: a value, one
+            of a list of values, or what a function returns true for.
+        metric: of which the best come first, as runs that have none come last; without it the newest come
+            first. `NAME/best` is the best value that a run had, `NAME` the last.
+        goal: "minimize" or "maximize"; what the runs recorded, or the name suggests, if None.
+        limit: how many at most.
+
+    Raises:
+        ConfigError: if there is no such place, state, param or metric; near ones are named.
+        TrackingError: if W&B does not give them.
+    """
+    if goal is not None and goal not in GOALS:
+        raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOALS)
+    environ = project_environment(os.environ)
+    place = runs_at(where, environ)
+    for warning in place.warnings:
+        _log.warning("%s", warning)
+    states = [state] if isinstance(state, str) else list(state or ())
+    rows = listed.chosen(_of_sweep(place.rows, sweep), states, filters)
+    by = listed.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
+    rows = listed.best_first(rows, by) if by else listed.newest_first(rows)
+    return [_opened(row, environ) for row in rows[:limit]]
+
+
+def _opened(row: Listed, environ: Mapping[str, str]) -> StoredRun:
+    found = StoredRun(row.source, environ)
+    found.facts = row.facts  # a server has said them of all at once, and need not be asked of each
+    return found
+
+
+def _of_sweep(rows: Sequence[Listed], sweep: str | None) -> list[Listed]:
+    """Return the trials of a sweep.
+
+    Raises:
+        ConfigError: if no run is one; the sweeps of the runs are named.
+    """
+    if sweep is None:
+        return list(rows)
+    chosen = [row for row in rows if sweep in _names_of(row.facts.sweep)]
+    if not chosen:
+        known = {row.facts.sweep for row in rows if row.facts.sweep}
+        raise ConfigError(f"No run is a trial of {sweep!r}.", where="sweep", wanted=sweep, choices=known)
+    return chosen
+
+
+def _names_of(path: str | None) -> tuple[str, ...]:
+    return (path, path.rpartition("/")[2]) if path else ()
