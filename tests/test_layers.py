@@ -40,7 +40,7 @@ RANKS = {
         "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
-        "assembly", "stored.remote",
+        "assembly", "stored.display", "stored.remote",
     ],
     8: [
         "stored.find", "stored.opened", "stored.pull",
