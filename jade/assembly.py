@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,24 @@ from jade.schedule import Plan, Schedule
 from jade.trainer import Trainer
 
 EVERY = "evaluate_every"
+# Gives a trainer the weights it begins with, and returns what is recorded of that.
+Begin = Callable[[Trainer], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """What a configuration describes, built; datasets are, once they were asked for."""
+    """What a configuration describes, built; datasets are, once they were asked for.
+
+    Attributes:
+        beginning: with whose weights the trainer begins, as it is recorded; None if with its own.
+    """
 
     config: Config
     trainer: Trainer
     evaluations: Mapping[str, Evaluation]
     plan: Plan
     datasets: Datasets
+    beginning: Mapping[str, Any] | None = None
 
 
 def verify(config: Config, plugins: Plugins) -> None:
@@ -58,11 +65,25 @@ def verify(config: Config, plugins: Plugins) -> None:
     raise_all(faults or list(_base_class_faults(config, builder)))
 
 
-def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: Schedule) -> Assembly:
+def assemble(
+    config: Config,
+    plugins: Plugins,
+    device: torch.device,
+    schedule: Schedule,
+    begin: Begin | None = None,
+) -> Assembly:
     """Return trainer and evaluations of a configuration, initialized.
 
+    Args:
+        config: the configuration.
+        plugins: the user's code.
+        device: that the trainer is on.
+        schedule: how often the run logs and saves.
+        begin: gives the trainer the weights of another run, see `warm`; None where it begins with its own.
+
     Raises:
-        JadeError: if something is missing that `initialize` was to make; all faults of a trainer at once.
+        JadeError: if something is missing that `initialize` was to make; all faults of a trainer at once. If
+            the weights to begin with do not fit.
     """
     builder = Builder(plugins, config.where)
     if config.values["deterministic"]:
@@ -75,6 +96,7 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
     )
     trainer = trainer_of(config, plugins, datasets, device)
     raise_all([*trainer.faults(), *state.faults(trainer)])
+    beginning = begin(trainer) if begin else None  # before the evaluations, which may look at the weights
     evaluations = {
         name: evaluation_of(config, plugins, name, datasets, trainer) for name in config.values["eval"]
     }
@@ -94,7 +116,7 @@ def assemble(config: Config, plugins: Plugins, device: torch.device, schedule: S
         every,
         schedule.allow_nan,
     )
-    return Assembly(config, trainer, evaluations, plan, datasets)
+    return Assembly(config, trainer, evaluations, plan, datasets, beginning)
 
 
 def trainer_of(config: Config, plugins: Plugins, datasets: Datasets, device: torch.device) -> Trainer:
@@ -212,14 +234,22 @@ def _method_faults(plugin: Plugin, base: type) -> Iterator[JadeError]:
         yield ContractError(problem, where=plugin.place, hint=f"def {name}({given}): …")
 
 
-def check(accepted: Config, plugins: Plugins, device: torch.device, schedule: Schedule) -> list[Exception]:
+def check(
+    accepted: Config,
+    plugins: Plugins,
+    device: torch.device,
+    schedule: Schedule,
+    begin: Begin | None = None,
+) -> list[Exception]:
     """Build everything, make one training step and run each evaluation once; write nothing.
+
+    Args are those of `assemble`.
 
     Returns:
         What went wrong, in the order of a run; a user's own exception has its traceback.
     """
     try:
-        assembly = assemble(accepted, plugins, device, schedule)
+        assembly = assemble(accepted, plugins, device, schedule, begin)
     except Exception as error:  # noqa: BLE001 - it is reported, not hidden
         return [error]
     seeding.seed_everything(accepted.values["seed"], "training", device)

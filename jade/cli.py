@@ -183,6 +183,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
     from jade import assembly, best, devices, experiment
     from jade.checkpoint import Checkpoints
     from jade.plugins import Plugins
+    from jade.warm import Lookup
 
     before, name = None, options.run_name
     said = {**(start.earlier.schedule if start.earlier else {}), **options.schedule}
@@ -212,7 +213,9 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         best.verify(schedule.best_metric, accepted, plugins)
     device = devices.choose(options.device, options.device_from)
     if options.check:
-        return _report(assembly.check(accepted, plugins, device, schedule))
+        lookup = Lookup(start.record.directory.parent, options.environ)
+        begin = experiment.beginning(accepted, lookup, before)
+        return _report(assembly.check(accepted, plugins, device, schedule, begin))
     if schedule.seconds is not None:
         start.stop.limit(schedule.seconds)
     around = experiment.Surroundings(

@@ -18,6 +18,9 @@ from jade.yaml_file import Tree, read_yaml
 
 SECTIONS = ("model", "data", "eval")
 TOP = ("arch_impl", "seed", "epochs", "deterministic")
+# Whose weights a run begins with, and which of them. What is at its default is in no configuration: most runs
+# begin with their own, and those that were recorded before there was a choice did.
+INIT: Mapping[str, Any] = {"init_from": "", "init_attributes": None, "init_partial": False}
 _ARTICLES = {"data": "A data", "eval": "An evaluation"}
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
@@ -29,8 +32,8 @@ class Config:
     """What an experiment is: everything that changes its result.
 
     Attributes:
-        values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`, `deterministic`. Never
-            changed in place.
+        values: nested; keys `model`, `data`, `eval`, `arch_impl`, `seed`, `epochs`, `deterministic`, and
+            what is said of `init_from`, `init_attributes` and `init_partial`. Never changed in place.
         origins: for dotted keys, groups among them, where the value was written: `file:line`, a flag's name,
             "default" or "sweep".
         texts: the YAML file of each section as it was written.
@@ -48,6 +51,12 @@ class Config:
     def flat(self) -> params.Flat:
         """The values under dotted keys."""
         return params.flatten(self.values)
+
+    @property
+    def declared(self) -> params.Flat:
+        """What may be set: the values under dotted keys, and the defaults of those that say nothing."""
+        flat = self.flat
+        return {**flat, **{key: default for key, default in INIT.items() if key not in flat}}
 
     def where(self, key: str) -> str:
         """Return the place of `key`, or of the nearest group above it, as errors show it."""
@@ -71,7 +80,8 @@ def compose(
 
     Args:
         files: path of the YAML file of each of "model", "data" and "eval".
-        top: value and origin of `arch_impl`, `seed`, `epochs` and `deterministic`.
+        top: value and origin of `arch_impl`, `seed`, `epochs` and `deterministic`, and of what a flag says
+            about the weights that the run begins with.
         overrides: dotted key to typed value, from the command line.
         environ: the variables that `$NAME` in a file may name.
         given: more values, dotted or nested, each after the place where they were written.
@@ -90,6 +100,9 @@ def compose(
             values[name] = _section(name, tree)
             texts[name] = tree.text
             variables |= tree.variables
+            if name == "model":
+                values |= {key: tree.values[key] for key in INIT if key in tree.values}
+                origins |= {key: tree.origins[key] for key in INIT if key in tree.origins}
         except ConfigError as fault:
             faults.append(fault)
             continue
@@ -98,7 +111,7 @@ def compose(
     for key, (value, origin) in top.items():
         values[key] = value
         origins[key] = origin
-    config = Config(values, origins, texts, variables=variables)
+    config = Config(_without_defaults(values), origins, texts, variables=variables)
     _check(config)
     return override_all(config, given, overrides)
 
@@ -132,7 +145,8 @@ def recorded(path: Path, texts: Mapping[str, str]) -> Config:
     missing = [key for key in (*SECTIONS, *TOP) if key not in tree.values]
     if missing:
         raise ConfigError(f"{path} has no {', '.join(missing)}.", where=str(path))
-    config = Config(tree.values, tree.origins, texts)
+    # What it does not say of init_from it has said: there was none.
+    config = Config(_without_defaults(tree.values), {"init_from": str(path), **tree.origins}, texts)
     _check(config)
     return config
 
@@ -161,7 +175,7 @@ def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
     Raises:
         ConfigError: if a key is not in the files or a value is of another kind; all at once.
     """
-    declared = config.flat
+    declared = config.declared
     aliases = params.aliases(declared, given)
     for key, name in aliases.items():
         if key not in config.aliases:
@@ -170,12 +184,21 @@ def override(config: Config, given: Mapping[str, Any], where: str) -> Config:
     changed = {key: where for key, value in accepted.items() if not _same(value, declared[key])}
     overridden = replace(
         config,
-        values=params.inflate(accepted),
+        values=params.inflate(_without_defaults(accepted)),
         origins={**config.origins, **changed},
         aliases=config.aliases | aliases.keys(),
     )
     _check(overridden)
     return overridden
+
+
+def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values without what says nothing about the weights that a run begins with."""
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in INIT or not (value is None or _same(value, INIT[key]))
+    }
 
 
 def _same(one: object, other: object) -> bool:
@@ -208,7 +231,30 @@ def _check(config: Config) -> None:
                 where=config.where("deterministic"),
             )
         )
-    raise_all(faults)
+    raise_all([*faults, *_init_faults(config)])
+
+
+def _init_faults(config: Config) -> Iterator[ConfigError]:
+    run, names = config.values.get("init_from", ""), config.values.get("init_attributes")
+    if not isinstance(run, str):
+        yield ConfigError(
+            f"init_from is {run!r}; the name of a run is expected.",
+            where=config.where("init_from"),
+            hint="A name that looks like something else goes in quotes.",
+        )
+    is_list = isinstance(names, list) and names and all(isinstance(n, str) and n.strip() for n in names)
+    if names is not None and not is_list:
+        written = ", ".join(names.replace(",", " ").split()) if isinstance(names, str) else "encoder, decoder"
+        yield ConfigError(
+            f"init_attributes is {names!r}; a list of names is expected.",
+            where=config.where("init_attributes"),
+            hint=f"init_attributes: [{written}]; left out, every network is taken.",
+        )
+    if not isinstance(config.values.get("init_partial", False), bool):
+        yield ConfigError(
+            f"init_partial is {config.values['init_partial']!r}; it takes true or false.",
+            where=config.where("init_partial"),
+        )
 
 
 def _section(section: str, tree: Tree) -> dict[str, Any]:
@@ -260,13 +306,14 @@ def _description_faults(section: str, name: str, node: object, tree: Tree) -> It
             hint="A description is written\n  class: NameOfTheClass\n  params:\n    name: value",
         )
         return
+    known = ("class", "params", *(INIT if section == "model" else ()))
     for key in node:
-        if key not in ("class", "params"):
+        if key not in known:
             yield ConfigError(
                 f"A description has no key {key!r}.",
                 where=where(key),
                 wanted=key,
-                choices=("class", "params"),
+                choices=known,
                 hint=f"If {key!r} is a parameter of the class, it belongs under params.",
             )
     if not (isinstance(node.get("class"), str) and node["class"].strip()):

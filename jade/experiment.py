@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from jade import best, devices, lock, progress, resume, scalars, signals, snapshot, summary
-from jade.assembly import Assembly, assemble, told, verify
+from jade.assembly import Assembly, Begin, assemble, told, verify
 from jade.checkpoint import Checkpoints
 from jade.config import Config, override
 from jade.errors import CheckpointError, ConfigError, JadeError
@@ -27,6 +27,7 @@ from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import Aim, Schedule
 from jade.tracking.base import Tracker
+from jade.warm import Lookup, opened
 
 SWEEP = "sweep"  # where a value comes from
 
@@ -146,7 +147,7 @@ def run(
         try:
             assembly = None
             if before or not tracker.changes_params:
-                assembly = assemble(accepted, around.plugins, around.device, around.schedule)
+                assembly = _assembled(accepted, around, record, before)
             if not record.was_there:
                 record.create()
                 stack.enter_context(lock.owned(record.directory, around.environ))
@@ -164,6 +165,24 @@ def conditions(device: torch.device) -> dict[str, Any]:
         "device_name": devices.full_name(device),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def _assembled(config: Config, around: Surroundings, record: Record, before: Continued | None) -> Assembly:
+    begin = beginning(config, Lookup(record.directory.parent, around.environ), before)
+    return assemble(config, around.plugins, around.device, around.schedule, begin)
+
+
+def beginning(config: Config, lookup: Lookup, before: Continued | None) -> Begin | None:
+    """Return what gives a run the weights that its configuration says it begins with, read already.
+
+    A run that goes on from a checkpoint of its own has them behind it; the other run may be gone.
+
+    Raises:
+        JadeError: if the other run, or its checkpoint, is not there.
+    """
+    goes_on = before is not None and before.state is not None
+    found = None if goes_on else opened(config, lookup)
+    return found.give if found else None
 
 
 class _Run:
@@ -205,9 +224,7 @@ class _Run:
                 with _telling(self._accepted):
                     verify(self._accepted, self._around.plugins)
                     best.verify(self._around.schedule.best_metric, self._accepted, self._around.plugins)
-                    assembly = assemble(
-                        self._accepted, self._around.plugins, self._around.device, self._around.schedule
-                    )
+                    assembly = _assembled(self._accepted, self._around, record, self._before)
             self._sweep = self._tracker.sweep() or {}
             self._datasets = dict(
                 _mapping(self._before.earlier.facts.get("datasets")) if self._before else {}
@@ -307,6 +324,7 @@ class _Run:
         }
         self._take_lengths(assembly)
         found = {"datasets": self._datasets, **({"sweep": dict(self._sweep)} if self._sweep else {})}
+        found |= self._told_beginning(assembly.beginning)
         architecture = around.plugins.located(Path(self._accepted.values["arch_impl"]))
         left_out: list[str] = []
         if self._before is None:
@@ -323,6 +341,12 @@ class _Run:
         if self._before is not None:
             for path in sorted(record.directory.glob("*.pt")):
                 self._tracker.keep(path)
+
+    def _told_beginning(self, beginning: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Tell the tracker with which artifact the run begins; return what is recorded of it."""
+        if beginning and "artifact" in beginning:
+            self._tracker.uses(beginning["artifact"])
+        return {"init_from": dict(beginning)} if beginning else {}
 
     def _describe_going_on(self, before: Continued, facts: Mapping[str, Any], architecture: Path) -> None:
         around, record = self._around, self._record

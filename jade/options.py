@@ -32,6 +32,19 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "use only algorithms that give the same bits each time, also on a GPU",
     },
+    "--init-from": {
+        "metavar": "RUN[:CHECKPOINT]",
+        "help": "begin with the weights of a stored run: its folder, its id, entity/project/id, or an"
+        " artifact entity/project/name:alias; CHECKPOINT is last (default), best, or a number of iterations",
+    },
+    "--init-attributes": {
+        "metavar": "NAMES",
+        "help": "take these of the stored networks, parameters and tensors only: encoder,decoder",
+    },
+    "--init-partial": {
+        "action": "store_true",
+        "help": "take the weights that fit, and say which do not, where a run is else refused",
+    },
     "--params": {
         "metavar": "JSON",
         "help": "file of values by dotted or nested key, or the JSON itself",
@@ -126,7 +139,8 @@ class Options:
 
     Attributes:
         files: YAML file of each section.
-        top: `arch_impl`, `seed` and `epochs`, each with its origin.
+        top: `arch_impl`, `seed`, `epochs`, `deterministic`, and what was said of `init_from`,
+            `init_attributes` and `init_partial`, each with its origin.
         overrides: dotted key to typed value.
         schedule: what was said about how often the run logs and saves and how long it may take, as it was
             said.
@@ -194,6 +208,7 @@ def parse_options(
             faults.append(ConfigError(problem, where=f"--{name}", wanted=wanted, choices=known))
     if environ.get("WANDB_SWEEP_ID") and values["tracker"] == "local" and resume in (None, AUTO):
         faults += _unheard(trial, [*(found for _, found in line.params), overrides])
+    beginning = _beginning(values, faults)
     given = {name: values[name] for name in SCHEDULE if values[name] is not None}
     if resume in (None, AUTO):  # a run that goes on may have said the rest before
         faults += _without_sense(values, bool(environ.get("WANDB_SWEEP_ID")))
@@ -209,6 +224,7 @@ def parse_options(
             "seed": _top(values["seed"], DEFAULT_SEED, "--seed"),
             "epochs": _top(values["epochs"], DEFAULT_EPOCHS, "--epochs"),
             "deterministic": (True, "--deterministic") if values["deterministic"] else (False, "default"),
+            **beginning,
         },
         overrides=overrides,
         schedule=given,
@@ -325,10 +341,21 @@ def _top(text: str | None, default: int, flag: str) -> tuple[Any, str]:
     return (default, "default") if text is None else (scalars.typed(text), flag)
 
 
+def _beginning(values: Mapping[str, Any], faults: list[JadeError]) -> dict[str, tuple[Any, str]]:
+    """Return what the flags say about the weights that the run begins with; note what says nothing."""
+    said: dict[str, Any] = {name: values[name] for name in config.INIT if values[name] not in (None, False)}
+    for name, value in said.items():
+        if not value:  # a variable of the shell that is not set must not train from scratch
+            faults.append(ConfigError("It is given no value.", where=f"--{name.replace('_', '-')}"))
+    if "init_attributes" in said:
+        said["init_attributes"] = [name.strip() for name in said["init_attributes"].split(",")]
+    return {name: (value, f"--{name.replace('_', '-')}") for name, value in said.items()}
+
+
 def is_option(key: str) -> bool:
     """Say whether `key` is the name of a flag that is not configuration: no sweep may set it."""
     names = {flag[2:].replace("-", "_") for flag in _FLAGS}
-    return key.replace("-", "_") in names - set(config.TOP)
+    return key.replace("-", "_") in names - {*config.TOP, *config.INIT}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -204,9 +204,9 @@ def _wrong_kind(key: str, value: object, default: object, expected: str, where: 
         hint = f"A list is written {_as_list(value)}"
     if isinstance(default, str) and not isinstance(value, list | dict):
         hint = f"Text that looks like something else goes in quotes: {key}='\"{value}\"'"
+    known = f", as in the file's {default!r}" if default != "" else ""
     return ConfigError(
-        f"{key} is set to {value!r}, which is {scalars.kind_of(value)}; {expected} is expected,"
-        f" as in the file's {default!r}.",
+        f"{key} is set to {value!r}, which is {scalars.kind_of(value)}; {expected} is expected{known}.",
         where=where,
         hint=hint,
     )

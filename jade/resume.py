@@ -123,7 +123,8 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
             named.
 
     Raises:
-        ConfigError: if a flag or an override does not fit the run's configuration.
+        ConfigError: if a flag or an override does not fit the run's configuration, or names other weights to
+            begin with.
     """
     flags = {
         key: (value, origin)
@@ -134,6 +135,7 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
     for key, (value, origin) in flags.items():
         going_on = config.override(going_on, {key: value}, origin)
     going_on = config.override_all(going_on, options.params, options.overrides)
+    _refuse_another_beginning(earlier.config, going_on)
     if composed is not None:
         differing = _differing(going_on, composed, agent.handed(options.environ))
         if differing:
@@ -143,6 +145,18 @@ def configuration(earlier: Earlier, options: Options, composed: Config | None) -
                 "\n".join(differing),
             )
     return going_on
+
+
+def _refuse_another_beginning(own: Config, wanted: Config) -> None:
+    for key in config.INIT:
+        had, asked = (found.values.get(key) for found in (own, wanted))
+        if had != asked:
+            raise ConfigError(
+                f"{key} is set to {scalars.dump(asked, flow=True)}, but the run was begun with"
+                f" {scalars.dump(had, flow=True)}, and goes on with its own weights.",
+                where=wanted.where(key),
+                hint="A new run begins with other weights: leave out --resume, and give it an id of its own.",
+            )
 
 
 def _differing(own: Config, other: Config, trial: Mapping[str, Any]) -> list[str]:

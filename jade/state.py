@@ -99,7 +99,7 @@ def put_back(owner: Storing, states: Mapping[str, Any], what: str) -> None:
             hint=f"missing in the checkpoint: {_names(stored - found)}\n"
             f"only in the checkpoint: {_names(found - stored)}",
         )
-    decoded = {name: _decoded(value) for name, value in states.items()}
+    decoded = {name: read_back(value) for name, value in states.items()}
     unfit = [line for name, value in decoded.items() for line in _misfits(name, getattr(owner, name), value)]
     if unfit:
         raise CheckpointError(f"The checkpoint does not fit {what}.", hint="\n".join(unfit))
@@ -217,9 +217,22 @@ def _misfits(name: str, present: object, value: Any) -> Iterator[str]:  # noqa: 
     yield from (f"missing in the checkpoint: {name}.{key}" for key in own if key not in value)
     yield from (f"only in the checkpoint: {name}.{key}" for key in value if key not in own)
     for key in [key for key in own if key in value]:
-        if isinstance(value[key], torch.Tensor) and value[key].shape != own[key].shape:
-            shapes = list(own[key].shape), list(value[key].shape)
-            yield f"{name}.{key} has the shape {shapes[0]}, in the checkpoint {shapes[1]}"
+        if wrong := misshapen(f"{name}.{key}", own[key], value[key]):
+            yield wrong
+
+
+def misshapen(name: str, own: object, found: object) -> str | None:
+    """Return the line that says that a tensor of a checkpoint has another shape than the one it is for.
+
+    One that has no shape yet takes any.
+    """
+    if not (isinstance(own, torch.Tensor) and isinstance(found, torch.Tensor)) or is_lazy(own):
+        return None
+    if is_lazy(found):
+        return f"{name} has the shape {list(own.shape)}, in the checkpoint none yet"
+    if own.shape == found.shape:
+        return None
+    return f"{name} has the shape {list(own.shape)}, in the checkpoint {list(found.shape)}"
 
 
 def _names(names: set[str]) -> str:
@@ -273,19 +286,20 @@ def _encoded_array(value: Any) -> Any:  # noqa: ANN401 - a numpy array or number
     return {_TAG: f"numpy {kind}", "value": tensor}
 
 
-def _decoded(value: Any) -> Any:  # noqa: ANN401 - any state
+def read_back(value: Any) -> Any:  # noqa: ANN401 - any state
+    """Return what a state was before it was put as what torch reads back safely."""
     if type(value) in (dict, OrderedDict):
         if _TAG in value:
             return _DECODERS[value[_TAG]](value)
-        return _mapped(value, _decoded)
+        return _mapped(value, read_back)
     if type(value) in (list, tuple):
-        return type(value)(_decoded(item) for item in value)
+        return type(value)(read_back(item) for item in value)
     return value
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "dictionary": lambda value: {key: _decoded(item) for key, item in value["items"]},
-    "deque": lambda value: deque((_decoded(item) for item in value["items"]), value["maxlen"]),
+    "dictionary": lambda value: {key: read_back(item) for key, item in value["items"]},
+    "deque": lambda value: deque((read_back(item) for item in value["items"]), value["maxlen"]),
     "numpy array": lambda value: value["value"].cpu().numpy(),
     "numpy number": lambda value: value["value"].cpu().numpy()[()],
 }

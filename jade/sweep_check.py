@@ -19,6 +19,8 @@ from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, PluginError
 from jade.options import is_option
 from jade.plugins import Plugins
+from jade.stored import named
+from jade.stored.find import experiments_root
 from jade.sweep_file import Sweep
 from jade.sweep_program import indented
 
@@ -54,7 +56,9 @@ def check(sweep: Sweep, environ: Mapping[str, str]) -> Checked:
         what = program.name if program else "its command"
         checked.text += f"; {what} is no program of JADE's: only the form of the file was checked"
         return checked
-    _Check(sweep, accepted, Plugins(program.folder), checked).all()
+    check = _Check(sweep, accepted, Plugins(program.folder), checked)
+    check.runs = (program.root or experiments_root(environ), environ)
+    check.all()
     return checked
 
 
@@ -85,11 +89,12 @@ class _Check:
     def __init__(self, sweep: Sweep, accepted: Config, plugins: Plugins, checked: Checked) -> None:
         self._sweep = sweep
         self._config = accepted
-        self._flat = accepted.flat
+        self._flat = accepted.declared
         self._plugins = plugins
         self._faults = checked.faults
         self._warnings = checked.warnings
         self._variants = [accepted]  # one for each class that a trial may have
+        self.runs: tuple[Path, Mapping[str, str]] = (Path(), {})  # where those are whose weights are taken
 
     def all(self) -> None:
         """Find everything."""
@@ -105,6 +110,8 @@ class _Check:
             self._parameter(key, name, distribution)
         if "arch_impl" not in meant:
             self._architecture(self._config.values["arch_impl"], self._config.where("arch_impl"))
+        if "init_from" not in meant and "init_from" in self._config.values:
+            self._beginning(self._config.values["init_from"], self._config.where("init_from"))
         self._classes()
         self._metrics()
 
@@ -157,10 +164,24 @@ class _Check:
             return
         if name == "arch_impl":
             self._architecture(str(value), place)
+        if name == "init_from" and value:
+            self._beginning(str(value), place)
         if _is_class(name):
             wrong = self._class(changed)
             problem = f"With {name} {value!r} the configuration cannot be built.\n{indented(wrong)}"
             self._faults += [ConfigError(problem, where=place)] if wrong else []
+
+    def _beginning(self, run: str, place: str) -> None:
+        """Look for the run whose weights a trial is to begin with, on this machine only."""
+        try:
+            is_here = named.is_here(run, *self.runs, place)
+        except JadeError as fault:
+            self._faults.append(fault)
+            return
+        if not is_here:
+            self._warnings.append(
+                f"{place}: there is no run {run} in {self.runs[0]}; a trial looks for it on W&B."
+            )
 
     def _architecture(self, path: str, place: str) -> None:
         file = self._plugins.located(Path(path))

@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,19 @@ from jade.sweep_file import Sweep
 
 @dataclass(frozen=True)
 class Program:
-    """What a command starts: its file or None for a module, its arguments, whether it is JADE's."""
+    """What a command starts.
+
+    Attributes:
+        file: of the program; None for a module.
+        arguments: behind it.
+        is_jade: whether it is JADE's.
+        root: the experiments folder of its runs, if it is.
+    """
 
     file: Path | None
     arguments: list[str]
     is_jade: bool
+    root: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -76,7 +84,8 @@ def started(sweep: Sweep, environ: Mapping[str, str]) -> tuple[Program | None, C
         if program is None or not program.is_jade:
             return program, None
         trial = {**environ, **_of_trial(example, Path(folder))}
-        return program, _composed(sweep, program, _options(sweep, program, trial))
+        options = _options(sweep, program, trial)
+        return replace(program, root=options.experiments_root), _composed(sweep, program, options)
 
 
 def _starts_something(command: Sequence[str]) -> bool:
@@ -189,6 +198,7 @@ def _composed(sweep: Sweep, program: Program, options: Options) -> Config:
     for key, default in (("seed", DEFAULT_SEED), ("epochs", DEFAULT_EPOCHS), ("deterministic", False)):
         if key in sweep.parameters:
             top[key] = (default, "default")
+    top = {key: said for key, said in top.items() if key not in config.INIT or key not in sweep.parameters}
     own = _unswept(options.overrides, sweep)
     given = [(place, _unswept(params.flatten(values), sweep)) for place, values in options.params]
     if not (program.folder / "modules").is_dir():

@@ -23,12 +23,12 @@ RANKS = {
         "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "logged", "options", "record", "stored.here", "stored.source", "sweep_file", "table",
-        "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
+        "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "sweep_file",
+        "table", "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
     ],
     4: [
-        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing", "stored.standin",
-        "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
+        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing",
+        "stored.standin", "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
         "tracking.wandb_run", "trainer",
     ],
     5: [
@@ -40,22 +40,31 @@ RANKS = {
         "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
-        "assembly", "stored.remote",
+        "assembly", "stored.display", "stored.remote",
     ],
     8: [
-        "experiment", "stored.find", "stored.opened", "stored.pull", "sweep_check",
+        "stored.find", "stored.opened", "stored.pull",
     ],
     9: [
-        "cli", "stored.places", "stored.run", "sweep_new",
+        "stored.named", "stored.places", "stored.run",
     ],
     10: [
-        "commands.export", "commands.plot", "commands.runs", "commands.show", "stored.evaluating", "stored.rerun",
-        "stored.several",
+        "stored.evaluating", "stored.several", "warm",
     ],
     11: [
-        "commands.evaluate", "commands.new", "commands.pull", "commands.rerun", "commands.sweep", "commands.train",
+        "experiment", "sweep_check",
     ],
     12: [
+        "cli", "sweep_new",
+    ],
+    13: [
+        "stored.rerun",
+    ],
+    14: [
+        "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.rerun",
+        "commands.runs", "commands.show", "commands.sweep", "commands.train",
+    ],
+    15: [
         "__main__",
     ],
 }  # fmt: skip
@@ -63,12 +72,8 @@ RANKS = {
 UNRANKED = {"", "tracking", "commands", "stored"}
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
 # Not layers: a package's own name, imported for its version or its folder.
-FACADE = {
-    "__main__": {"", "commands"},
-    "commands.new": {""},
-    "stored.exported": {""},
-    "loop": {""},
-    "publishing": {""},
+FACADE = {name: {""} for name in ("commands.new", "stored.exported", "loop", "publishing")} | {
+    "__main__": {"", "commands"}
 }
 CAPABILITIES = ("server", "sweeps", "slurm", "analysis", "recipes", "job_batches")
 

@@ -22,7 +22,9 @@ def run(arguments: Sequence[str]) -> int:
 
     written, left_out = export(source, given.output, given.checkpoint, given.attribute, force=given.force)
     for one in written:
-        sys.stdout.write(f"{one.path}  {one.attribute}: {one.tensors} tensors, {size(one.size)}\n")
+        sys.stdout.write(
+            f"{one.path}  {one.attribute}: {one.tensors} tensor{'s'[: one.tensors != 1]}, {size(one.size)}\n"
+        )
     if left_out:
         told = ", ".join(plain(f"{name} ({reason})") for name, reason in left_out.items())
         sys.stdout.write(f"left out: {told}\n")

@@ -150,8 +150,11 @@ class _Picture:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Make the values' axis logarithmic, with numbers as they are written elsewhere."""
+    """Make the values' axis logarithmic, if any is above 0, with numbers as they are written elsewhere."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    if not any((np.asarray(line.get_ydata()) > 0).any() for line in axes.lines):
+        return
 
     axes.set_yscale("log", nonpositive="mask")
     low, high = axes.get_ylim()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 import jade
 from jade.errors import CheckpointError, ConfigError, raise_all
@@ -114,7 +113,8 @@ def _reason(value: Any) -> str | None:  # noqa: ANN401 - any state
         return f"a {value['jade.type']}"
     if not tensors or not all(isinstance(one, torch.Tensor) for one in tensors):
         return f"no network, but {_named(value)}"
-    return next((reason for one in tensors if (reason := _unwritable(one))), None)
+    is_plain = all(one.layout == torch.strided and not one.is_quantized for one in tensors)
+    return None if is_plain else "sparse or quantized tensors"
 
 
 def _named(value: object) -> str:
@@ -122,14 +122,6 @@ def _named(value: object) -> str:
         return "a dictionary" if value else "an empty dictionary"
     article = "an" if type(value).__name__[0] in "aeiou" else "a"
     return f"{article} {type(value).__name__}"
-
-
-def _unwritable(tensor: torch.Tensor) -> str | None:
-    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
-        return "not initialized: its shapes are not known yet"
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        return "sparse or quantized tensors"
-    return None
 
 
 def _chosen(

@@ -37,6 +37,7 @@ class Opened:
         plugins: its classes.
         facts: `environment.json`.
         code: the folder of its copy of the code.
+        has_own_data: whether its datasets are those that the run had.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Opened:
     plugins: Plugins
     facts: Mapping[str, Any]
     code: Path
+    has_own_data: bool = True
 
     @property
     def where(self) -> str:
@@ -82,6 +84,7 @@ class Opened:
             self._builder.dataset,
             self.where,
             recorded if isinstance(recorded, dict) else {},
+            compared=self.has_own_data,
         )
         with self._telling_versions(), randomness_kept():
             seeding.seed_everything(self.config.values["seed"], "building", device)
@@ -171,7 +174,7 @@ def with_section(opened: Opened, name: str, path: Path, environ: Mapping[str, st
     whole = opened.config
     kept = {key: origin for key, origin in whole.origins.items() if key.partition(".")[0] != name}
     changed = replace(whole, values={**whole.values, name: values}, origins={**kept, **origins})
-    return replace(opened, config=changed)
+    return replace(opened, config=changed, has_own_data=opened.has_own_data and name != "data")
 
 
 @contextmanager
@@ -182,7 +185,9 @@ def randomness_kept(*, deterministic: bool = False) -> Iterator[None]:
         deterministic: whether only deterministic algorithms are used within.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    # Only where they are in use: to ask for their states would take memory of every GPU.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_gpus = torch.cuda.get_rng_state_all() if in_use else None
     backend = torch.backends.cudnn
     algorithms = (
         torch.are_deterministic_algorithms_enabled(),

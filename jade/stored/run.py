@@ -18,7 +18,7 @@ from jade import resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
-from jade.stored import cache, checkpoints, find, here, trust
+from jade.stored import cache, checkpoints, display, find, here, trust
 from jade.stored.checkpoints import StoredCheckpoint
 from jade.stored.local_runs import METRICS
 from jade.stored.readonly import frozen
@@ -94,6 +94,9 @@ class StoredRun:
         facts = self.facts
         named = f" {facts.name!r}" if facts.name != facts.run_id else ""
         return f"<StoredRun {self.source.label}{named}, {facts.state}>"
+
+    def _repr_html_(self) -> str:
+        return display.run(self.source.label, self.facts)
 
     # What it says of itself.
 

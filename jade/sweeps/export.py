@@ -22,7 +22,7 @@ import yaml
 
 from jade import config, params, scalars
 from jade import trials as found
-from jade.config import SECTIONS, TOP, Config
+from jade.config import INIT, SECTIONS, TOP, Config
 from jade.errors import ConfigError, JadeError
 from jade.sweeps import kept, sources, yaml_edit
 from jade.sweeps.show import GOALS
@@ -124,7 +124,8 @@ class Exported:
 
     Attributes:
         texts: of each section.
-        top: `arch_impl`, `seed`, `epochs` and `deterministic`, which no file says.
+        top: `arch_impl`, `seed`, `epochs` and `deterministic`, which no file says, and with whose weights the
+            trial began.
         program: the words before the flags.
         warnings: what is said otherwise than in the trial's own files.
     """
@@ -138,7 +139,11 @@ class Exported:
         """Return the command that trains with the files."""
         words = [*self.program, *(f"--{section}_conf={targets[section]}" for section in SECTIONS)]
         words += [f"--{name}={self.top[name]}" for name in ("arch_impl", "epochs", "seed")]
-        return shlex.join([*words, *(["--deterministic"] if self.top["deterministic"] else [])])
+        words += ["--deterministic"] if self.top["deterministic"] else []
+        words += [f"--init-from={self.top['init_from']}"] if "init_from" in self.top else []
+        names = self.top.get("init_attributes")
+        words += [f"--init-attributes={','.join(names)}"] if names else []
+        return shlex.join([*words, *(["--init-partial"] if "init_partial" in self.top else [])])
 
 
 def exported_of(trial: Trial, files: Mapping[str, str], environ: Mapping[str, str]) -> Exported:
@@ -165,7 +170,11 @@ def exported_of(trial: Trial, files: Mapping[str, str], environ: Mapping[str, st
         own = {section: files.get(f"yaml/{section}.yml") for section in SECTIONS}
         writer = _Writer(was, environ, Path(folder))
         texts = {section: writer.text(section, own[section]) for section in SECTIONS}
-    return Exported(texts, {name: was.values[name] for name in TOP}, _program(files), writer.warnings)
+    return Exported(texts, _top(was), _program(files), writer.warnings)
+
+
+def _top(was: Config) -> dict[str, Any]:
+    return {name: was.values[name] for name in (*TOP, *INIT) if name in was.values}
 
 
 def _program(files: Mapping[str, str]) -> list[str]:
@@ -201,7 +210,8 @@ class _Writer:
             return plain
         try:
             now = self._said(own)
-            text = yaml_edit.put(own, now, wanted)
+            beginning = {name: self._was.values.get(name, INIT[name]) for name in INIT if name in now}
+            text = yaml_edit.put(own, now, {**wanted, **beginning})
             is_right = self._says(section, text)
         except (yaml.YAMLError, JadeError):
             is_right = False
@@ -225,7 +235,7 @@ class _Writer:
     def _says(self, section: str, text: str) -> bool:
         texts = {one: scalars.dump(self._was.values[one]) for one in SECTIONS} | {section: text}
         files = {one: self._file(one, written) for one, written in texts.items()}
-        top = {name: (self._was.values[name], "") for name in TOP}
+        top = {name: (value, "") for name, value in _top(self._was).items()}
         composed = config.compose(files, top, {}, self._environ).flat
         return _shown(composed) == _shown(self._was.flat)
 

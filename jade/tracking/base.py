@@ -86,6 +86,12 @@ class Tracker(Protocol):
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Show the params as they are used, which may differ from what `start` returned."""
 
+    def uses(self, artifact: str) -> None:
+        """Show that the run begins with a version of an artifact, entity/project/name:alias.
+
+        What cannot be shown is not: the configuration and the run's folder say it as well.
+        """
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Log entries at a point of the training; on disk before anything else."""
 

@@ -48,6 +48,9 @@ class LocalTracker:
     def describe(self, flat: Mapping[str, Any]) -> None:
         """Do nothing: they are in the folder already."""
 
+    def uses(self, artifact: str) -> None:
+        """Do nothing: it is in the folder already."""
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row to `metrics.jsonl`, and what is not a number to `media/`."""
         self._record.log(entries, iterations, epochs)

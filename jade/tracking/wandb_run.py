@@ -206,6 +206,16 @@ class WandbTracker:
         if changed:
             shown.update(changed, allow_val_change=True)  # type: ignore[no-untyped-call]
 
+    def uses(self, artifact: str) -> None:
+        """Make the run one that uses the artifact; offline, wandb cannot."""
+        if self._run is None or self._run.offline or self._run.disabled:
+            return
+        try:
+            self._run.use_artifact(artifact)
+        except Exception as error:  # noqa: BLE001 - the weights are there; a line in a graph ends no run
+            reason = str(error).strip().partition("\n")[0]
+            _log.warning("W&B does not show that the run begins with %s: %s", artifact, reason)
+
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
         """Append a row on disk, then hand the same row to W&B, unless it has the row of that number."""
         number = self._record.rows

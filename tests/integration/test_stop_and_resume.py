@@ -306,3 +306,26 @@ def test_a_run_without_a_network_goes_on_with_one_offline_folder_that_is_whole(t
     found = json.loads(shown)
     assert found["summary"]["row"] == len(rows(runs / "cut")) - 1
     assert json.dumps(found).count('"mine"') >= 1
+
+
+def test_a_run_that_began_with_another_ones_weights_is_killed_and_goes_on_without_it(
+    train, whole, runs, tmp_path
+):
+    first = shutil.copytree(whole, tmp_path / "first")
+    begun = [*RUN, "--seed=7", f"--init-from={first}:last"]
+    undisturbed = train(*begun, "--run_id=undisturbed")
+    killed = train(*begun, "--run_id=cut", INTERRUPT=until(17, signal.SIGKILL))
+    shutil.rmtree(first)
+    resumed = train(*begun, "--run_id=cut", "--resume=auto")
+    refused = train(*begun, "--run_id=late")
+
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    assert killed.returncode == -signal.SIGKILL
+    assert resumed.returncode == 0, resumed.stderr
+    assert torture.differences(runs / "undisturbed", runs / "cut") == []
+    last = [row["metrics"]["Accuracy"] for row in rows(whole) if "Accuracy" in row["metrics"]][-1]
+    assert rows(runs / "cut")[0]["metrics"] == {"Accuracy": last}
+    assert json.loads((runs / "cut/environment.json").read_text())["init_from"]["id"] == "whole"
+    assert refused.returncode == 2
+    assert "at: --init-from (init_from)" in refused.stderr
+    assert not (runs / "late").exists()

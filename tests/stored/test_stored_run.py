@@ -81,18 +81,21 @@ def test_its_evaluations_give_again_what_was_logged_and_leave_the_generators_alo
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
 
-def test_its_evaluations_run_on_another_data_file(project, elsewhere, tmp_path):
+def test_its_evaluations_run_on_another_data_file(project, elsewhere, tmp_path, caplog):
     run = elsewhere(project.train("run"))
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "points.txt").write_text("0.5\n")
     (tmp_path / "few.yml").write_text(
         f"train:\n  class: Points\n  params: {{root: {tmp_path / 'few'}}}\nmore: {{class: Points, params: {{root: x}}}}\n"
     )
+    caplog.clear()
 
-    found = run.evaluate(["Error"], data_conf=tmp_path / "few.yml", device="cpu")
+    with caplog.at_level(logging.WARNING):
+        found = run.evaluate(["Error"], data_conf=tmp_path / "few.yml", device="cpu")
 
     point = torch.tensor([[0.5]])
     assert found == {"Error": pytest.approx((run.trainer(device="cpu")(point) - point).abs().item())}
+    assert caplog.messages == []  # that there are other numbers of items is what was asked for
 
 
 def test_an_evaluation_that_is_not_there_is_named_with_those_that_are(project, elsewhere):

@@ -125,6 +125,20 @@ def test_files_and_command_give_the_trial_whatever_the_sweep_has_set(trained, tm
     assert shown(found.flat) == shown(flatten(inflate(wanted)))
 
 
+WEIGHTS = {"init_from": "a b:best", "init_attributes": ["net", "head"], "init_partial": True}
+
+
+@pytest.mark.parametrize("written", ["", "init_from: c  # the first\ninit_partial: no\n", "init_from:\n"])
+@pytest.mark.parametrize("given", [{}, WEIGHTS, {"init_from": None}])
+def test_with_whose_weights_the_trial_began_is_said_again(trained, tmp_path, written, given):
+    files, was = trained(given, {**TEXTS, "model": MODEL + written})
+
+    exported = exported_of(Trial("a", "a", "finished"), files, THERE)
+
+    assert exported.warnings == []
+    assert_same(again(exported, tmp_path, THERE), was)
+
+
 def test_a_variable_that_is_another_here_gives_way_to_the_value_of_the_trial(trained, tmp_path):
     files, was = trained()
     here = {"DATA_ROOT": "/here"}

@@ -110,6 +110,16 @@ class TrackerContract:
         (row,) = self.rows(started)
         assert (row["iterations"], row["epochs"], row["metrics"]) == (10, 1, {"loss": 1.0})
 
+    def test_what_cannot_be_shown_of_the_artifacts_a_run_uses_ends_no_run(self, tracker):
+        tracker.uses("me/digits/model-x1:best")
+        tracker.start(FLAT)
+
+        tracker.uses("me/digits/model-x1:best")
+        tracker.log([Entry("loss", "scalar", 1.0)], 10, 1)
+        tracker.finish("finished", 0)
+
+        assert len(self.rows(tracker)) == 1
+
     @pytest.mark.parametrize("kind", ENTRIES)
     def test_every_kind_of_entry_is_logged(self, started, kind):
         entry = ENTRIES[kind]

@@ -476,3 +476,82 @@ def test_a_record_is_held_to_the_bounds_of_seed_and_epochs(written):
 
     with pytest.raises(ConfigError, match=r"(?s)epochs is 0; it takes a whole number.*config\.yml"):
         recorded_as(text.replace("epochs: 3", "epochs: 0"), path, {})
+
+
+# With whose weights a run begins
+
+INIT = "init_from: a:best\ninit_attributes: [encoder]\ninit_partial: yes\n"
+
+
+def test_the_model_file_says_with_whose_weights_a_run_begins(compose, folder):
+    composed = compose(MODEL + INIT)
+
+    assert composed.values["model"] == {"class": "VAETrainer", "params": {"z_dim": 64, "beta": 0.5}}
+    assert {key: composed.values[key] for key in config.INIT} == {
+        "init_from": "a:best",
+        "init_attributes": ["encoder"],
+        "init_partial": True,
+    }
+    assert composed.where("init_from") == f"{folder / 'model.yml'}:5 (init_from)"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "init_from:\n", "init_from: ''\ninit_attributes: null\ninit_partial: no\n"]
+)
+def test_what_says_nothing_about_the_weights_is_in_no_configuration(compose, text):
+    composed = compose(MODEL + text)
+
+    assert not set(config.INIT) & {*composed.values, *composed.flat}
+    assert set(config.INIT) <= set(composed.declared)
+
+
+def test_flags_and_a_sweep_weigh_more_than_the_model_file(compose):
+    composed = compose(MODEL + INIT, top={"init_from": ("b", "--init-from")})
+
+    swept = config.override(composed, {**composed.flat, "init_from": "c:1200"}, "sweep")
+    without = config.override(composed, {"init_from": None, "init_partial": False}, "sweep")
+
+    assert composed.where("init_from") == "--init-from (init_from)"
+    assert (swept.values["init_from"], swept.where("init_from")) == ("c:1200", "sweep (init_from)")
+    assert "init_from" not in without.values
+    assert without.where("init_from") == "sweep (init_from)"
+    assert without.values["init_attributes"] == ["encoder"]
+
+
+def test_a_sweep_may_say_what_no_file_says(compose):
+    swept = config.override(compose(), {"init_from": "12345678", "init_attributes": ["net"]}, "sweep")
+
+    assert (swept.values["init_from"], swept.values["init_attributes"]) == ("12345678", ["net"])
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("init_from: 12345678\n", "init_from is 12345678; the name of a run is expected."),
+        ("init_from: [a]\n", "init_from is ['a']; the name of a run is expected."),
+        (
+            "init_attributes: encoder, decoder\n",
+            "init_attributes: [encoder, decoder]; left out, every network",
+        ),
+        ("init_attributes: []\n", "init_attributes is []; a list of names is expected."),
+        ("init_attributes: [1]\n", "init_attributes is [1]; a list of names is expected."),
+        ("init_partial: 1\n", "init_partial is 1; it takes true or false."),
+        ("init_form: a\n", "did you mean: init_from"),
+    ],
+)
+def test_what_cannot_be_meant_about_the_weights_is_refused_with_its_line(fault, folder, text, part):
+    told = fault(MODEL + text)
+
+    assert part in told
+    assert f"at: {folder / 'model.yml'}:5" in told
+
+
+def test_a_recorded_configuration_that_says_nothing_about_weights_has_said_so(compose, folder):
+    path = folder / "recorded/config.yml"
+
+    before = recorded_as(scalars.dump(dict(compose().values)), path, {})
+    after = recorded_as(scalars.dump(dict(compose(MODEL + INIT).values)), path, {})
+
+    assert "init_from" not in before.values
+    assert before.where("init_from") == f"{path} (init_from)"
+    assert after.values["init_from"] == "a:best"

@@ -6,7 +6,7 @@ import pytest
 from jade import config
 from jade.cli import with_origins
 from jade.errors import ConfigError, JadeError
-from jade.options import parse_options
+from jade.options import is_option, parse_options
 
 FILES = ["--model_conf", "m.yml", "--data_conf", "d.yml", "--eval_conf", "e.yml", "--arch_impl", "a.py"]
 FLAGS = [
@@ -24,6 +24,9 @@ FLAGS = [
     "--epochs",
     "--seed",
     "--deterministic",
+    "--init-from",
+    "--init-attributes",
+    "--init-partial",
     "--checkpoint-every",
     "--backup-every",
     "--log-loss-every",
@@ -551,3 +554,31 @@ def test_each_value_stays_on_one_line_and_is_what_it_was(composed, value):
 def test_a_complaint_is_one_of_jade():
     with pytest.raises(JadeError):
         parse_options(["--help-me"], {})
+
+
+# With whose weights a run begins
+
+
+def test_flags_say_with_whose_weights_a_run_begins():
+    top = options("--init-from", "a:best", "--init_attributes=encoder, decoder", "--init-partial").top
+
+    assert top["init_from"] == ("a:best", "--init-from")
+    assert top["init_attributes"] == (["encoder", "decoder"], "--init-attributes")
+    assert top["init_partial"] == (True, "--init-partial")
+
+
+def test_without_a_flag_nothing_is_said_of_the_weights():
+    assert not set(config.INIT) & set(options().top)
+
+
+@pytest.mark.parametrize("flag", ["--init-from", "--init-attributes"])
+def test_a_flag_whose_variable_is_not_set_does_not_train_from_scratch(flag):
+    with pytest.raises(ConfigError) as caught:
+        options(f"{flag}=")
+
+    assert str(caught.value) == f"It is given no value.\n  at: {flag}"
+
+
+@pytest.mark.parametrize("name", ["init_from", "init-from", "init_attributes", "init_partial"])
+def test_a_sweep_may_set_with_whose_weights_a_run_begins(name):
+    assert not is_option(name)

@@ -486,3 +486,26 @@ def test_a_complete_run_says_what_it_did_and_what_makes_it_longer(has_ended, res
     assert resume.told_complete("abc", state, 3) == (
         f"The run abc is complete: 3 epochs, 69 iterations.{rest}"
     )
+
+
+# With whose weights it began
+
+
+def test_a_run_goes_on_with_the_weights_it_has_and_none_of_another_run(earlier):
+    begun = replace(earlier, config=config.override(earlier.config, {"init_from": "a:best"}, "x"))
+
+    assert going_on(begun, "--init-from=a:best").values["init_from"] == "a:best"
+    with pytest.raises(ConfigError) as caught:
+        going_on(begun, "--init-from=b")
+
+    assert str(caught.value) == (
+        "init_from is set to b, but the run was begun with a:best, and goes on with its own weights.\n"
+        "  at: --init-from (init_from)\n"
+        "  A new run begins with other weights: leave out --resume, and give it an id of its own."
+    )
+
+
+@pytest.mark.parametrize("said", ["init_from=a", "--init-partial", "--init-attributes=net"])
+def test_a_run_that_began_with_its_own_weights_takes_no_others_later(earlier, said):
+    with pytest.raises(ConfigError, match="but the run was begun with null"):
+        going_on(earlier, said)

@@ -382,3 +382,70 @@ def test_torch_is_imported_only_where_a_class_must_be_looked_at(sweeping):
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# With whose weights a trial begins
+
+
+@pytest.fixture
+def stored(sweeping):
+    """A run that was made before, as far as its names say."""
+    folder = sweeping.root / "experiments/abc"
+    for name in ("config.yml", "status.json", "model.pt", "checkpoint_1200.pt"):
+        sweeping.write(f"experiments/abc/{name}", "{}")
+    return folder
+
+
+def weights(text):
+    return parameter(f"  init_from:\n    values: {text}\n")
+
+
+def test_runs_whose_weights_are_taken_are_looked_for_on_this_machine(found, stored):
+    checked = found(weights("[null, abc, 'abc:1200', ./experiments/abc]"))
+
+    assert (checked.faults, checked.warnings) == ([], [])
+
+
+def test_a_run_that_may_be_on_wandb_is_a_warning(found, stored):
+    (warning,) = found(weights("[abc, abd, me/digits/x1]")).warnings[:1]
+
+    assert "sweep.yml:17 (parameters.init_from.values[1]): there is no run abd in experiments" in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("'abc:best'", "has no checkpoint 'best'"),
+        ("'abc:bset'", "did you mean: best"),
+        ("./nowhere", "./nowhere"),
+        ("7", "text is expected"),
+    ],
+)
+def test_a_run_that_cannot_be_there_is_a_fault_with_its_line(fault, stored, value, part):
+    text = fault(weights(f"[abc, {value}]"))
+
+    assert part in text
+    assert "sweep.yml:17" in text
+
+
+def test_attributes_and_what_fits_in_part_may_be_swept(found, sweeping):
+    sweeping.add("m.yml", "init_from: ./nowhere\n")
+
+    checked = found(
+        parameter(
+            "  init_attributes:\n    values: [[net], null]\n  init_partial:\n    values: [true, false]\n"
+        )
+    )
+
+    (fault,) = checked.faults
+    assert "m.yml:4 (init_from)" in str(fault)
+
+
+def test_the_experiments_folder_of_the_command_is_looked_in(found, stored):
+    stored.parent.rename(stored.parent.with_name("other"))
+
+    checked = found(
+        weights("[abc]"), ("  - --arch_impl=net.py", "  - --arch_impl=net.py\n  - --experiments-root=other")
+    )
+
+    assert (checked.faults, checked.warnings) == ([], [])
