@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from jade import progress
 from jade.errors import CheckpointError, TrackingError
-from jade.stored.listing import Answer
+from jade.stored.answer import Answer
 from jade.stored.source import StoredFile, digest_of_file
 
 ROUNDS = 4  # of listing a run's files: one that trains may replace them meanwhile

@@ -20,7 +20,7 @@ from typing import Any
 
 from jade import lock
 from jade.errors import CheckpointError, ConfigError
-from jade.stored.listing import Answer
+from jade.stored.answer import Answer
 from jade.stored.local_runs import ORIGIN, STATUS
 from jade.stored.remote import FetchedSource
 from jade.stored.source import Facts, StoredFile, digest_of_file

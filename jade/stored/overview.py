@@ -1,6 +1,6 @@
 """What a person wants to know of a stored run, gathered from its files without opening a checkpoint.
 
-`told` writes it as text. Only the small files that say it are fetched.
+`overview_text` writes it. Only the small files that say it are fetched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jade import params, snapshot, summary
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.listed import BEST, metrics_of
+from jade.stored.selection import BEST, metrics_of
 from jade.stored.source import Facts, FolderSource, Source
 from jade.texts import moment
 
