@@ -10,16 +10,16 @@ from tests.conftest import REPOSITORY
 
 RANKS = {
     0: [
-        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals",
+        "errors", "generators", "isolated", "json_file", "quantiles", "scalars", "signals",
         "stored.package_versions", "stored.readonly", "trials",
     ],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports",
-        "intervals", "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary",
-        "sweep_command", "sweep_notation", "texts", "yaml_file",
+        "agent", "calls", "checkpoint_index", "devices", "distributions", "divergence", "entries",
+        "imports", "intervals", "lock", "params", "picture_file", "progress", "seeding", "snapshot",
+        "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
     ],
     2: [
-        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history",
+        "checkpoint", "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history",
         "stored.local_runs", "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
