@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from jade import checkpoint_index
 from jade.errors import CheckpointError
@@ -225,7 +226,9 @@ def read(path: Path, device: torch.device | None = None, *, mapped: bool = False
     """
     try:
         _verify(path)
-        state = torch.load(path, map_location=_placed(device), weights_only=True, mmap=mapped)
+        # A lazy layer that was never called has parameters without a shape, which torch does not expect.
+        with torch.serialization.safe_globals([UninitializedParameter, UninitializedBuffer]):
+            state = torch.load(path, map_location=_placed(device), weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except CheckpointError:

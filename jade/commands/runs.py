@@ -28,12 +28,14 @@ def run(arguments: Sequence[str]) -> int:
     if given.number is not None and given.number < 1:
         raise ConfigError(f"{given.number} is too few.", where="-n", hint="At least 1.")
     filters = _filters(given.filter)
-    where, found, warnings = runs_at(given.where, project_environment(os.environ))
-    sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
+    place = runs_at(given.where, project_environment(os.environ))
+    sys.stderr.writelines(f"warning: {warning}\n" for warning in place.warnings)
+    found = place.rows
     rows = listed.newest_first(listed.chosen(found, given.state, filters))
-    metric = listed.metric_of(found, given.metric or _metric_in(found, given.sort), GOALS.get(given.goal))
+    named = given.metric or _metric_in(found, given.sort)
+    metric = listed.metric_of(found, named, GOALS.get(given.goal), place.sweeps)
     wanted = _sheet(rows, metric, given, [listed.key_of(found, key) for key in filters])
-    sys.stdout.write(_told(wanted, given.format, _about(where, found, rows, metric)))
+    sys.stdout.write(_told(wanted, given.format, _about(place.name, found, rows, metric)))
     return 0
 
 

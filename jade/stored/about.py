@@ -53,6 +53,7 @@ def about(source: Source) -> dict[str, Any]:
         "checkpoints": [_checkpoint(one) for one in checkpoints.listed(source)],
         "files": _kinds(files),
         "lineage": _lineage(facts, begun, status),
+        "datasets": _mapping(begun.get("datasets")),
         "code": _code(begun, files, source.folder / "code"),
         "machine": {
             key: begun.get(key) for key in ("machine", "platform", "device", "device_name", "torch_threads")
@@ -154,7 +155,6 @@ def _lineage(facts: Facts, begun: Mapping[str, Any], status: Mapping[str, Any]) 
             for one in (interruptions if isinstance(interruptions, list) else [])
             if isinstance(one, dict)
         ],
-        "artifacts": begun.get("artifacts") or [],
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jade import scalars
 from jade.stored.source import Source
 
 # As `checkpoint` names them, which imports torch.
@@ -52,16 +53,16 @@ def listed(source: Source) -> list[StoredCheckpoint]:
         if "/" in name or not name.endswith(".pt"):
             continue
         known = said.get(name, {})
-        number = _NUMBERED.fullmatch(name)
+        number, time = _NUMBERED.fullmatch(name), scalars.number(known.get("time"))
         found.append(
             StoredCheckpoint(
                 name,
-                int(number[1]) if number else known.get("iterations"),
-                known.get("epochs"),
+                int(number[1]) if number else scalars.whole(known.get("iterations")),
+                scalars.whole(known.get("epochs")),
                 file.size,
-                known.get("time", file.modified),
-                known.get("metric"),
-                known.get("value"),
+                file.modified if time is None else time,
+                str(known["metric"]) if known.get("metric") else None,
+                scalars.number(known.get("value")),
             )
         )
     return sorted(found, key=lambda one: (one.iterations is None, one.iterations or 0, one.name))

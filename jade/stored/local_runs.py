@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from jade import lock, params, summary
+from jade import lock, params, scalars, summary
 from jade.errors import CheckpointError, ConfigError
 from jade.trials import Trial, Trials, differing
 
@@ -48,14 +48,17 @@ class LocalRun:
     def metrics(self) -> Mapping[str, Any]:
         """The last and the best value of each metric."""
         known = self.status.get("metrics")
-        return known if isinstance(known, dict) else {}
+        pairs = known.items() if isinstance(known, dict) else ()
+        return {name: values for name, values in pairs if isinstance(values, dict)}
 
     @property
     def seconds(self) -> float | None:
         """What it has taken."""
-        found: float | None = self.status.get("runtime")
-        if found is None and self.status.get("started") is not None:
-            found = self.status.get("updated", self.status["started"]) - self.status["started"]
+        found, began, updated = (
+            scalars.number(self.status.get(name)) for name in ("runtime", "started", "updated")
+        )
+        if found is None and began is not None:
+            found = (began if updated is None else updated) - began
         return found
 
     @property

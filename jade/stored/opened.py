@@ -185,7 +185,9 @@ def randomness_kept(*, deterministic: bool = False) -> Iterator[None]:
         deterministic: whether only deterministic algorithms are used within.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    # Only where they are in use: to ask for their states would take memory of every GPU.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_gpus = torch.cuda.get_rng_state_all() if in_use else None
     backend = torch.backends.cudnn
     algorithms = (
         torch.are_deterministic_algorithms_enabled(),

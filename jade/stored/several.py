@@ -67,12 +67,12 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     if goal is not None and goal not in GOALS:
         raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOALS)
     environ = project_environment(os.environ)
-    _, found, warnings = runs_at(where, environ)
-    for warning in warnings:
+    place = runs_at(where, environ)
+    for warning in place.warnings:
         _log.warning("%s", warning)
     states = [state] if isinstance(state, str) else list(state or ())
-    rows = listed.chosen(_of_sweep(found, sweep), states, filters)
-    by = listed.metric_of(found, metric, goal) if metric is not None else None
+    rows = listed.chosen(_of_sweep(place.rows, sweep), states, filters)
+    by = listed.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
     rows = listed.best_first(rows, by) if by else listed.newest_first(rows)
     shown = by or (listed.metric_of(rows) if rows else None)
     return Runs((_opened(row, environ) for row in rows[:limit]), shown)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jade import scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
 
@@ -172,11 +173,11 @@ def facts_of(folder: Path) -> Facts:
         state=str(status.get("status")),
         params=run.config,
         summary={name: value for name, value in summary.items() if isinstance(value, int | float)},
-        iterations=status.get("iterations"),
-        epochs=status.get("epochs"),
+        iterations=scalars.whole(status.get("iterations")),
+        epochs=scalars.whole(status.get("epochs")),
         seconds=run.seconds,
-        began=status.get("started"),
-        updated=status.get("updated"),
+        began=scalars.number(status.get("started")),
+        updated=scalars.number(status.get("updated")),
         sweep=run.sweep,
         url=origin.get("url"),
         owner=origin.get("owner"),

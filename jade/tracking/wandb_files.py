@@ -156,6 +156,21 @@ class WandbFiles:
                 self._client.check_project(entity, project, "sweep")
                 raise
 
+    def aim(self, path: str) -> tuple[str, str] | None:
+        """Return the metric of a sweep, and whether to "minimize" or to "maximize" it; None if it has none.
+
+        Args:
+            path: entity/project/sweep.
+
+        Raises:
+            TrackingError: if the server does not give the sweep.
+        """
+        with self._client.asked(f"The sweep {path}") as api, kept_tidy():
+            said = api.sweep(path).config.get("metric")
+        if not isinstance(said, Mapping) or not isinstance(said.get("name"), str):
+            return None
+        return said["name"], "maximize" if said.get("goal") == "maximize" else "minimize"
+
     def _run(self, api: Any, entity: str, project: str, run_id: str) -> Any:  # noqa: ANN401 - wandb's own
         try:
             return api.run(f"{entity}/{project}/{run_id}")

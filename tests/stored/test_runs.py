@@ -146,7 +146,7 @@ def test_the_metric_is_that_of_which_the_newest_run_kept_the_best(three):
 
     found = listed.metric_of(listed.in_folder(three.folder)[0])
 
-    assert (found.name, found.goal, found.why) == ("Acc", "maximize", "the best of it was kept")
+    assert (found.name, found.goal, found.why) == ("Acc", "maximize", "the best of it is kept")
 
 
 def test_the_metric_is_that_of_the_first_evaluation_where_nothing_is_recorded(experiments):
@@ -234,3 +234,12 @@ def test_neither_torch_nor_wandb_is_loaded_to_list_and_show_runs(three):
 
     assert done.returncode == 0, done.stderr
     assert "first (a1)  finished" in done.stdout
+
+
+def test_the_metric_is_what_a_run_was_asked_to_keep_the_best_of(three):
+    facts = {"schedule": {"best_metric": "Acc", "best_mode": "min"}}
+    (three.folder / "b2" / "environment.json").write_text(json.dumps(facts))
+
+    found = listed.metric_of(listed.in_folder(three.folder)[0])
+
+    assert (found.name, found.goal) == ("Acc", "minimize")

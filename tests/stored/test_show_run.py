@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from jade.commands import show
+from jade.commands import runs, show
 from jade.errors import ConfigError
 from jade.stored import told
 from jade.stored.about import about
@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "device_name": "A GPU",
     "packages": {"torch": "2.6.0", "numpy": "2.0", "other": "1"},
     "git_commit": "c0ffee",
+    "datasets": {"train": {"length": 60000}, "test": {"length": None}},
     "sweep": {"path": "me/p/s1"},
     "init_from": {"run": "me/p/r0", "checkpoint": "best.pt", "iterations": 7, "attributes": ["encoder"]},
 }
@@ -98,6 +99,7 @@ def test_the_text_has_what_a_person_wants_to_know(folder):
         "begun    1970-01-01T00:00:10Z, 60 min ago",
         "took     4 s",
         "trained  3 epochs, 30 iterations",
+        "data     train (60000 items), test (of no known length)",
         "with     python 3.11.7, torch 2.6.0, numpy 2.0",
         "on       m1, Linux, A GPU, cuda:0",
         "  model.params.beta  0.25   instead of 0.5",
@@ -180,3 +182,26 @@ def test_an_unknown_run_names_those_that_there_are(folder, monkeypatch):
 
     with pytest.raises(ConfigError, match="known: a1"):
         show.run(["a2"])
+
+
+def test_a_run_whose_status_is_nonsense_is_shown_as_far_as_it_goes(folder, capsys):
+    nonsense = {
+        "status": ["finished"],
+        "name": 3,
+        "started": "soon",
+        "updated": float("nan"),
+        "runtime": {},
+        "iterations": 1.5,
+        "epochs": True,
+        "metrics": {"Loss": [1], "Acc": {"last": "high", "best": 0.5}},
+        "interruptions": [3, {"iterations": None}],
+    }
+    (folder / "status.json").write_text(json.dumps(nonsense))
+    (folder / "checkpoints.json").write_text(
+        '{"model.pt": {"iterations": "x", "time": "y", "epochs": [], "metric": 3, "value": {}}}'
+    )
+
+    show.run([str(folder)])
+    runs.run([str(folder.parent), "--sort", "when"])
+
+    assert capsys.readouterr().out.startswith("3 (a1)  ['finished']\n")
