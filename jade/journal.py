@@ -86,7 +86,12 @@ class Journal:
     def status(self, status: str, iterations: int, epochs: int) -> None:
         """Write the status now, with the last and best value of each metric."""
         values = {
-            name: {"last": series.last, "best": series.best, "best_at": series.best_at}
+            name: {
+                "last": series.last,
+                "best": series.best,
+                "best_at": series.best_at,
+                "mode": "max" if series.more_is_better else "min",
+            }
             for name, series in self.metrics.series.items()
         }
         passed = time.monotonic() - self._began

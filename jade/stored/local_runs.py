@@ -236,8 +236,8 @@ def _values(run: LocalRun, metric: str | None, goal: str) -> tuple[float | None,
     name = metric if metric in run.metrics else metric.removesuffix(BEST)
     known = run.metrics.get(name, {})
     last, best = known.get("last"), known.get("best")
-    # The status calls best what the name suggests, and is behind the rows where the run was killed.
-    is_meant = summary.more_is_better(name) == (goal == "maximize")
+    # What the status calls best may be of the other goal, and is behind the rows where the run was killed.
+    is_meant = summary.is_max(name, known) == (goal == "maximize")
     if not is_meant or run.status.get("status") in ("running", "died"):
         logged = _logged(run.folder / METRICS, name)
         numbers = [value for value in logged if math.isfinite(value)]

@@ -113,7 +113,7 @@ def _metrics(facts: Facts, status: Mapping[str, Any]) -> dict[str, dict[str, Any
             "last": facts.summary.get(name),
             "best": facts.summary.get(f"{name}{BEST}"),
             "best_at": _mapping(said.get(name)).get("best_at"),
-            "goal": "maximize" if summary.more_is_better(name) else "minimize",
+            "goal": "maximize" if summary.is_max(name, _mapping(said.get(name))) else "minimize",
         }
         for name in metrics_of(facts)
     }

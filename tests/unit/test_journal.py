@@ -91,7 +91,9 @@ def test_the_status_holds_the_last_and_the_best_value_of_each_metric(written, re
 
     written.status("finished", 3, 1)
 
-    assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.7, "best": 0.9, "best_at": 2}}
+    assert status(record)["metrics"] == {
+        "TestAccuracy": {"last": 0.7, "best": 0.9, "best_at": 2, "mode": "max"}
+    }
 
 
 def test_a_file_to_keep_is_handed_to_the_tracker(record):
