@@ -13,8 +13,8 @@ from typing import Any
 
 from jade import table
 from jade.sheet import PARAM
-from jade.stored import sheets
-from jade.stored.listed import BEST, Listed, Metric, metrics_of
+from jade.stored import runs_sheet
+from jade.stored.selection import BEST, Listed, Metric, metrics_of
 from jade.stored.source import Facts
 from jade.texts import duration, number_text, plain, shortened_in_the_middle, text_of
 from jade.trials import differing
@@ -48,7 +48,7 @@ def runs(rows: Sequence[Listed], metric: Metric | None) -> str:
     if not rows:
         return "<p>no runs</p>"
     keys = sorted(differing([row.facts.params for row in rows if row.facts.params]))[:MOST_PARAMS]
-    sheet = sheets.of_runs(rows, metric, keys)
+    sheet = runs_sheet.of_runs(rows, metric, keys)
     columns = [
         one
         for one in sheet.columns

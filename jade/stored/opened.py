@@ -23,7 +23,7 @@ from jade.entries import Entry
 from jade.errors import CheckpointError, ConfigError, JadeError, PluginError, raise_all
 from jade.eval import Evaluation, evaluating
 from jade.plugins import Plugins
-from jade.stored import standin, versions
+from jade.stored import package_versions, standin
 from jade.trainer import Trainer
 
 
@@ -160,7 +160,7 @@ class Opened:
             yield
         except (JadeError, ImportError, AttributeError, TypeError) as error:
             packages = self.facts.get("packages")
-            differing = versions.differing(packages, self.code) if isinstance(packages, dict) else []
+            differing = package_versions.differing(packages, self.code) if isinstance(packages, dict) else []
             if differing and not isinstance(error, JadeError) or isinstance(error, PluginError):
                 error.add_note("\n  ".join(["packages that the run had in other versions:", *differing]))
             raise

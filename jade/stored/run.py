@@ -18,7 +18,7 @@ from jade import resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
-from jade.stored import cache, checkpoints, display, find, here, trust
+from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
 from jade.stored.local_runs import METRICS
 from jade.stored.readonly import frozen
@@ -296,7 +296,7 @@ class StoredRun:
         earlier = self._earlier
         known = earlier.facts.get("variables")
         recorded = {str(name): str(value) for name, value in known.items()} if isinstance(known, dict) else {}
-        return here.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
+        return variables.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
 
     @cached_property
     def _opened(self) -> Opened:

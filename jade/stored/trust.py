@@ -8,12 +8,12 @@ functions by dotted names, such as `os.system`, is code as well.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jade import json_file
 from jade.errors import JadeError
 from jade.stored.source import Source
 
@@ -67,9 +67,7 @@ def _untrusted(source: Source, digest: str | None, called: list[str]) -> TrustEr
 def _remember(record: Path, known: Mapping[str, Any]) -> None:
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        temporary = record.with_suffix(".tmp")
-        temporary.write_text(json.dumps(known, indent=2), encoding="utf-8")
-        temporary.replace(record)
+        json_file.write(record, known)
     except OSError:  # it will be asked for again
         return
 
