@@ -130,7 +130,9 @@ def _folders(folder: Path) -> Iterator[Path]:
     try:
         below = [folder] if _is_run(folder) else sorted(folder.iterdir())
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=str(folder)) from None
+        # Whole: a notebook's present folder is its own, which its user may not think of.
+        where = str(folder.absolute())
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=where) from None
     # A hidden one is a run that is being fetched.
     yield from (one for one in below if _is_run(one) and not (one != folder and one.name.startswith(".")))
 
