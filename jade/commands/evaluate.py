@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run", metavar="RUN", help="folder, id, entity/project/id or entity/project/name:alias")
-    add("names", metavar="NAME", nargs="*", help="evaluations to run (default all)")
+    add("names", metavar="NAME", nargs="*", help="evaluations, or metrics EVALUATION/part (default all)")
     add("--data_conf", metavar="FILE", help="data file, instead of the run's own")
     add("--eval_conf", metavar="FILE", help="evaluation file, instead of the run's own")
     add("--checkpoint", metavar="WHICH", default="last", help="last, best, or iterations (default last)")

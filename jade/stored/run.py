@@ -213,7 +213,7 @@ class StoredRun:
         """Return what its evaluations give, by name: numbers, figures, images, tables or text.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             data_conf: a data file to take the datasets from, instead of the run's own.
             eval_conf: an evaluation file, instead of the run's own.
             checkpoint: "last", "best", or the iterations after which one was written.
@@ -238,7 +238,7 @@ class StoredRun:
         """Return what its evaluations give, each with its kind: as `evaluate`, for whoever writes it down.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             files: which take the place of the run's "data" and "eval".
             checkpoint: "last", "best", or the iterations after which one was written.
             device: to evaluate on; the best there is if None.

@@ -74,7 +74,7 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     rows = selection.chosen(_of_sweep(place.rows, sweep), states, filters)
     by = selection.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
     rows = selection.best_first(rows, by) if by else selection.newest_first(rows)
-    shown = by or (selection.metric_of(rows) if rows else None)
+    shown = by or selection.metric_of(rows, sweeps=place.sweeps)
     return Runs((_opened(row, environ) for row in rows[:limit]), shown)
 
 
