@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# What the best value of a metric is called beside its last one: NAME/best.
+BEST = "/best"
+
 # Metrics of which more is better go by such names; of everything else, less is taken to be better.
 _MORE_IS_BETTER = (
     "acc",

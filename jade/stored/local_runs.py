@@ -15,12 +15,14 @@ from typing import Any
 import yaml
 
 from jade import json_file, lock, params, scalars, summary
-from jade.errors import CheckpointError, ConfigError
+from jade.errors import CheckpointError, ConfigError, first_line
+from jade.summary import BEST
 from jade.trials import Trial, Trials, differing
 
 CONFIG, STATUS, METRICS = "config.yml", "status.json", "metrics.jsonl"
 FACTS, ORIGIN = "environment.json", "pulled.json"
-BEST = "/best"
+# What says which configuration a run had, and of which code.
+SAYING = (CONFIG, FACTS, "yaml/")
 
 # In C where PyYAML has it: a config takes a millisecond instead of ten.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -78,7 +80,7 @@ def run_of(folder: Path) -> LocalRun:
         run = _run(folder)
         return replace(run, facts=json_file.read(folder / FACTS), origin=json_file.read(folder / ORIGIN))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
 
 
@@ -110,7 +112,7 @@ def read(
         try:
             found.append(_run(one))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             warnings.append(f"{one} is left out: its {_damaged(error)} cannot be read ({reason}).")
     if not found:
         raise ConfigError(

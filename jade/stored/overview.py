@@ -17,8 +17,9 @@ from jade import json_file, params, snapshot, summary
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.selection import BEST, metrics_of
+from jade.stored.selection import metrics_of
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.texts import moment
 
 STATUS, FACTS, DIFF = local_runs.STATUS, local_runs.FACTS, "git.diff"

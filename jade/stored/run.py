@@ -20,7 +20,7 @@ from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
 from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.local_runs import METRICS
+from jade.stored.local_runs import METRICS, SAYING
 from jade.stored.readonly import frozen
 from jade.stored.source import Facts, Source
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from jade.trainer import Trainer
 
 CODE = ("snapshot", "current")
-# What says which configuration and code a run had.
-_SAYING = ("config.yml", "environment.json", "yaml/")
 
 _log = logging.getLogger(__name__)
 
@@ -283,7 +281,7 @@ class StoredRun:
 
     @cached_property
     def _earlier(self) -> resume.Earlier:
-        self.source.fetch_all(*_SAYING)
+        self.source.fetch_all(*SAYING)
         if not (self.folder / resume.CONFIG).is_file():
             raise CheckpointError(
                 f"The run {self.source.label} has no {resume.CONFIG}: it ended before it began,"

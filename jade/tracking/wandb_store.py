@@ -15,7 +15,7 @@ from typing import Any
 
 import wandb
 
-from jade.errors import TrackingError
+from jade.errors import TrackingError, first_line
 from jade.tracking.wandb_client import kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
@@ -72,7 +72,7 @@ class WandbStore:
         except (wandb.errors.Error, ValueError, OSError) as error:
             if _is_missing(error):
                 return False
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise TrackingError(
                 f"The run {path} cannot be fetched from W&B: {reason}",
                 hint="Without W&B: --tracker local, or WANDB_MODE=offline.",
