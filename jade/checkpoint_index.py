@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jade import json_file
+
 NAME = "checkpoints.json"
 
 
@@ -22,12 +24,8 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         Of each `iterations`, `epochs` and `time`, the second since 1970 at which it was written; of `best.pt`
         also `metric`, `mode` ("min" or "max") and `value`. Of a run that has no such list, nothing.
     """
-    try:
-        known = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    found = known.items() if isinstance(known, dict) else ()
-    return {name: facts for name, facts in found if isinstance(facts, dict)}
+    known = json_file.read(folder / NAME)
+    return {name: facts for name, facts in known.items() if isinstance(facts, dict)}
 
 
 def forget(folder: Path, *names: str) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from jade import state
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError, JadeError, nearest
 from jade.fitting import Part, untied
-from jade.stored import named, weights
+from jade.stored import reference, weights
 from jade.stored.remote import ArtifactSource
 from jade.stored.source import Source
 from jade.trainer import Trainer
@@ -130,9 +130,9 @@ def opened(config: Config, lookup: Lookup) -> Beginning | None:
         _refuse_half_said(config)
         return None
     where = config.where("init_from")
-    wanted = named.parse(text, lookup.root, where)
+    wanted = reference.parse(text, lookup.root, where)
     try:
-        which, source = named.found(wanted, lookup.root, lookup.environ)
+        which, source = reference.found(wanted, lookup.root, lookup.environ)
         file, found, digest = _read(source, which.checkpoint)
     except JadeError as error:
         error.add_note(f"at: {where}")
@@ -184,7 +184,7 @@ def _read(source: Source, wanted: str | None) -> tuple[str, dict[str, Any], str]
     """Return the file of a checkpoint, what it holds, and its digest."""
     while True:
         before = _times(source.folder)
-        path, found = weights.state(source, wanted or named.LAST)
+        path, found = weights.state(source, wanted or reference.LAST)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         # The other run may be training, and have replaced it between the two.

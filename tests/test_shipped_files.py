@@ -118,7 +118,7 @@ def sample(node):
 
 
 def test_all_sweeps_were_seen():
-    assert len(SWEEPS) == 5
+    assert len(SWEEPS) == 6
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("slurm/*")), ids=lambda path: path.name)

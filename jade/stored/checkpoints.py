@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jade import scalars
+from jade import checkpoint_index, scalars
 from jade.stored.source import Source
 
 # As `checkpoint` names them, which imports torch.
 BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
-KNOWN = "checkpoints.json"
 _NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 
 
@@ -47,7 +45,7 @@ def listed(source: Source) -> list[StoredCheckpoint]:
         JadeError: if the files of the run cannot be listed.
     """
     files = source.files()
-    said = _said(source) if KNOWN in files else {}
+    said = _said(source) if checkpoint_index.NAME in files else {}
     found = []
     for name, file in files.items():
         if "/" in name or not name.endswith(".pt"):
@@ -73,9 +71,6 @@ def is_numbered(name: str) -> bool:
     return _NUMBERED.fullmatch(name) is not None
 
 
-def _said(source: Source) -> Mapping[str, Any]:
-    try:
-        known = json.loads(source.path(KNOWN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) and all(isinstance(one, dict) for one in known.values()) else {}
+def _said(source: Source) -> Mapping[str, Mapping[str, Any]]:
+    source.fetch([checkpoint_index.NAME])
+    return checkpoint_index.read(source.folder)

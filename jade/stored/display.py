@@ -1,6 +1,7 @@
 """Stored runs as a notebook displays them: small HTML tables.
 
-Pure. Names and values may be somebody else's: nothing of them becomes markup.
+Pure. Names and values may be somebody else's: nothing of them becomes markup. They are sorted, for a server
+says them in any order, and a run is to look the same from everywhere.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 
 from jade import table
 from jade.sheet import PARAM
-from jade.stored import sheets
-from jade.stored.listed import BEST, Listed, Metric, metrics_of
+from jade.stored import runs_sheet
+from jade.stored.selection import BEST, Listed, Metric, metrics_of
 from jade.stored.source import Facts
 from jade.texts import duration, number_text, plain, shortened_in_the_middle, text_of
 from jade.trials import differing
@@ -46,8 +47,8 @@ def runs(rows: Sequence[Listed], metric: Metric | None) -> str:
     """
     if not rows:
         return "<p>no runs</p>"
-    keys = differing([row.facts.params for row in rows if row.facts.params])[:MOST_PARAMS]
-    sheet = sheets.of_runs(rows, metric, keys)
+    keys = sorted(differing([row.facts.params for row in rows if row.facts.params]))[:MOST_PARAMS]
+    sheet = runs_sheet.of_runs(rows, metric, keys)
     columns = [
         one
         for one in sheet.columns
@@ -85,14 +86,14 @@ def _params(facts: Facts) -> Mapping[str, str]:
     """Return what a person asks for first: the model's params, and what is in no section."""
     return {
         key: text_of(value)
-        for key, value in facts.params.items()
+        for key, value in sorted(facts.params.items())
         if key.startswith("model.") or "." not in key
     }
 
 
 def _metrics(facts: Facts) -> Mapping[str, str]:
     found = {}
-    for name in metrics_of(facts):
+    for name in sorted(metrics_of(facts)):
         best = facts.summary.get(f"{name}{BEST}")
         told = number_text(_float(facts.summary[name]))
         found[name] = f"{told}, best {number_text(_float(best))}" if best is not None else told

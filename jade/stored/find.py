@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError
 from jade.stored import cache, local_runs
-from jade.stored.listing import UnknownRunError
+from jade.stored.answer import UnknownRunError
 from jade.stored.source import Facts, FolderSource, Source
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from jade import lock, params, scalars, summary
+from jade import json_file, lock, params, scalars, summary
 from jade.errors import CheckpointError, ConfigError
 from jade.trials import Trial, Trials, differing
 
@@ -76,7 +76,7 @@ def run_of(folder: Path) -> LocalRun:
     """
     try:
         run = _run(folder)
-        return replace(run, facts=_json(folder / FACTS), origin=_json(folder / ORIGIN))
+        return replace(run, facts=json_file.read(folder / FACTS), origin=json_file.read(folder / ORIGIN))
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
@@ -153,7 +153,7 @@ def _run(folder: Path) -> LocalRun:
 
 def _runs_elsewhere(folder: Path, status: Mapping[str, Any]) -> bool:
     """Say whether a run was fetched while it was running, and has not gone on in its folder since."""
-    pulled = _json(folder / ORIGIN).get("pulled")
+    pulled = json_file.read(folder / ORIGIN).get("pulled")
     return pulled is not None and status.get("updated", 0.0) <= pulled
 
 
@@ -194,14 +194,6 @@ def _status(folder: Path) -> dict[str, Any]:
     if not isinstance(known, dict):
         raise _DamagedError(STATUS, "it is no mapping")
     return known
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # what a run can be read without
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _metric(runs: Sequence[LocalRun], wanted: str | None, folder: Path) -> str | None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jade import lock
+from jade import json_file, lock
 from jade.errors import CheckpointError, ConfigError
-from jade.stored.listing import Answer
+from jade.stored.answer import Answer
 from jade.stored.local_runs import ORIGIN, STATUS
 from jade.stored.remote import FetchedSource
 from jade.stored.source import Facts, StoredFile, digest_of_file
@@ -122,7 +122,7 @@ def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str,
     """
     if not folder.exists() and not folder.is_symlink():
         return {}
-    known = _json(folder / ORIGIN)
+    known = json_file.read(folder / ORIGIN)
     if (known.get("path"), known.get("host")) != (answer.path, source.server.host):
         raise ConfigError(
             f"There is {folder} already, which is not the run {answer.path} pulled before.",
@@ -235,14 +235,6 @@ def _copied(path: Path, target: Path) -> None:
 def _write(folder: Path, name: str, known: Mapping[str, Any] | None) -> None:
     if known is not None:
         (folder / name).write_text(json.dumps(known, indent=2), encoding="utf-8")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from jade.errors import CheckpointError, JadeError, TrackingError, UnreachableError
 from jade.stored import cache
+from jade.stored.answer import Answer
 from jade.stored.cache import Copy
-from jade.stored.listing import Answer
 from jade.stored.source import Facts, Source, StoredFile
 
 if TYPE_CHECKING:

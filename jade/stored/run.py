@@ -18,7 +18,7 @@ from jade import isolated, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
-from jade.stored import cache, checkpoints, display, find, here, trust
+from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
 from jade.stored.local_runs import METRICS
 from jade.stored.readonly import frozen
@@ -215,7 +215,7 @@ class StoredRun:
         """Return what its evaluations give, by name: numbers, figures, images, tables or text.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             data_conf: a data file to take the datasets from, instead of the run's own.
             eval_conf: an evaluation file, instead of the run's own.
             checkpoint: "last", "best", or the iterations after which one was written.
@@ -240,7 +240,7 @@ class StoredRun:
         """Return what its evaluations give, each with its kind: as `evaluate`, for whoever writes it down.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             files: which take the place of the run's "data" and "eval".
             checkpoint: "last", "best", or the iterations after which one was written.
             device: to evaluate on; the best there is if None.
@@ -296,7 +296,7 @@ class StoredRun:
         earlier = self._earlier
         known = earlier.facts.get("variables")
         recorded = {str(name): str(value) for name, value in known.items()} if isinstance(known, dict) else {}
-        return here.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
+        return variables.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
 
     @cached_property
     def _opened(self) -> Opened:

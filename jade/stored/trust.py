@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jade import json_file
 from jade.errors import JadeError
 from jade.stored.source import Source
 
@@ -95,9 +96,7 @@ def _untrusted(source: Source, asked: Asked) -> TrustError:
 def _remember(record: Path, known: Mapping[str, Any]) -> None:
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        temporary = record.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known, indent=2), encoding="utf-8")
-        temporary.replace(record)
+        json_file.write(record, known)
     except OSError:  # it will be asked for again
         return
 

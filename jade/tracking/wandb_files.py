@@ -16,7 +16,7 @@ import wandb
 from wandb.apis.public.runs import RunNotFoundError
 
 from jade import params
-from jade.stored.listing import Address, Answer, UnknownRunError, digest_of, safe
+from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
 from jade.stored.source import Facts, StoredFile
 from jade.tracking.wandb_client import Client, is_of_the_client, kept_tidy, number, seconds
 from jade.tracking.wandb_run import UNCONNECTED

@@ -64,7 +64,7 @@ def test_a_run_is_a_table_of_its_state_its_params_and_its_metrics(experiments, m
     assert rows[:3] == [["run", "first (a1)"], ["where", "a1"], ["state", "finished, 3 epochs, 4 s"]]
     assert rows[3] == ["config"]
     assert ["model.params.beta", "0.1"] in rows
-    assert rows[-3:] == [["metrics"], ["Loss", "3, best 1.5"], ["Acc", "0.5, best 0.75"]]
+    assert rows[-3:] == [["metrics"], ["Acc", "0.5, best 0.75"], ["Loss", "3, best 1.5"]]
     assert [len(row) for row in rows].count(2) == len(rows) - 2
 
 

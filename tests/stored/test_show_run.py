@@ -8,8 +8,8 @@ import pytest
 
 from jade.commands import runs, show
 from jade.errors import ConfigError
-from jade.stored import told
-from jade.stored.about import about
+from jade.stored import overview_text
+from jade.stored.overview import about
 from jade.stored.source import FolderSource
 from tests.stored.test_local_runs import Experiments
 
@@ -91,7 +91,7 @@ def test_everything_that_is_known_is_gathered(folder):
 
 
 def test_the_text_has_what_a_person_wants_to_know(folder):
-    lines = told.text(about(FolderSource(folder)), now=3610.0).splitlines()
+    lines = overview_text.text(about(FolderSource(folder)), now=3610.0).splitlines()
 
     assert lines[0] == "a name (a1)  finished"
     expected = [
@@ -142,7 +142,7 @@ def test_a_bare_folder_says_what_little_it_knows(tmp_path):
     folder = Experiments(tmp_path).run("a1")
     (folder / "metrics.jsonl").unlink()
 
-    text = told.text(about(FolderSource(folder)), now=time.time())
+    text = overview_text.text(about(FolderSource(folder)), now=time.time())
 
     assert text.splitlines()[0] == "a1  finished"
     assert "checkpoints" not in text
@@ -157,7 +157,7 @@ def test_damaged_facts_leave_the_rest_to_be_shown(folder, content):
     (folder / "checkpoints.json").write_text("[]")
     (folder / "yaml" / "model.yml").write_text("a: [")
 
-    lines = told.text(about(FolderSource(folder)), now=0.0).splitlines()
+    lines = overview_text.text(about(FolderSource(folder)), now=0.0).splitlines()
 
     assert lines[0] == "a name (a1)  finished"
     assert "  model.params.beta  0.25" in lines
@@ -170,7 +170,7 @@ def test_nothing_of_a_run_reaches_the_terminal_as_an_order(folder):
         json.dumps({"machine": "\x1b[2J", "init_from": {"run": "\x1b[1A"}})
     )
 
-    text = told.text(about(FolderSource(folder)), now=0.0)
+    text = overview_text.text(about(FolderSource(folder)), now=0.0)
 
     assert "\x1b" not in text
     assert "\\x1b]0;owned\\x07" in text

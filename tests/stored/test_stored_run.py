@@ -98,6 +98,26 @@ def test_its_evaluations_run_on_another_data_file(project, elsewhere, tmp_path, 
     assert caplog.messages == []  # that there are other numbers of items is what was asked for
 
 
+def test_one_metric_of_an_evaluation_is_asked_for_by_its_name(project, elsewhere):
+    text = """
+        from jade.eval import Evaluation
+
+
+        class Parts(Evaluation):
+            def evaluate(self):
+                return {"type": "scalars", "value": {"two": 2.0, "four": 4.0}}
+        """
+    described = "Parts: {class: Parts}\nParts/own: {class: Noise}\n"
+    project.write(**{"modules/eval/parts.py": text, "eval.yml": described})
+    run = elsewhere(project.train("run"))
+
+    assert run.evaluate("Parts/four") == {"Parts/four": 4.0}
+    assert run.evaluate(["Parts/four", "Parts"]) == {"Parts/two": 2.0, "Parts/four": 4.0}
+    assert run.evaluate("Parts/own") == {"Parts/own": run.summary["Parts/own"]}
+    with pytest.raises(ConfigError, match="'Parts' has not returned 'Parts/tow'.\n  did you mean: Parts/two"):
+        run.evaluate("Parts/tow")
+
+
 def test_an_evaluation_that_is_not_there_is_named_with_those_that_are(project, elsewhere):
     with pytest.raises(ConfigError) as fault:
         elsewhere(project.train("run")).evaluate("Errors")

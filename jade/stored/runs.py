@@ -9,10 +9,10 @@ from pathlib import Path
 
 from jade.errors import ConfigError
 from jade.options import project_environment
-from jade.stored import display, listed
-from jade.stored.listed import Listed, Metric
-from jade.stored.places import runs_at
+from jade.stored import display, selection
+from jade.stored.find_several import runs_at
 from jade.stored.run import StoredRun
+from jade.stored.selection import Listed, Metric
 from jade.trials import GOALS
 
 _log = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     for warning in place.warnings:
         _log.warning("%s", warning)
     states = [state] if isinstance(state, str) else list(state or ())
-    rows = listed.chosen(_of_sweep(place.rows, sweep), states, filters)
-    by = listed.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
-    rows = listed.best_first(rows, by) if by else listed.newest_first(rows)
-    shown = by or (listed.metric_of(rows) if rows else None)
+    rows = selection.chosen(_of_sweep(place.rows, sweep), states, filters)
+    by = selection.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
+    rows = selection.best_first(rows, by) if by else selection.newest_first(rows)
+    shown = by or selection.metric_of(rows, sweeps=place.sweeps)
     return Runs((_opened(row, environ) for row in rows[:limit]), shown)
 
 

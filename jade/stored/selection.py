@@ -5,15 +5,13 @@ A folder of runs is read here; a project or a sweep on W&B is asked by the edge.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jade import checkpoint_index, summary
+from jade import checkpoint_index, json_file, summary
 from jade.errors import CheckpointError, ConfigError, nearest
 from jade.sheet import order
 from jade.stored import local_runs
@@ -195,7 +193,7 @@ def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
     for row in rows:
         folder = row.source.folder
         best = checkpoint_index.read(folder).get("best.pt", {})
-        schedule = _json(folder / local_runs.FACTS).get("schedule")
+        schedule = json_file.read(folder / local_runs.FACTS).get("schedule")
         asked = schedule if isinstance(schedule, dict) else {}
         for name, mode in (
             (best.get("metric"), best.get("mode")),
@@ -204,14 +202,6 @@ def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
             if isinstance(name, str) and name in row.facts.summary:
                 goal = {"min": "minimize", "max": "maximize"}.get(str(mode), _guessed(name))
                 yield Metric(name, goal, "the best of it is kept")
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    # An older run has no such file, nor has one on W&B of which nothing was fetched.
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return known if isinstance(known, dict) else {}
-    return {}
 
 
 def _evaluated(rows: Iterable[Listed]) -> Iterator[Metric]:

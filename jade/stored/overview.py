@@ -1,11 +1,10 @@
 """What a person wants to know of a stored run, gathered from its files without opening a checkpoint.
 
-`told` writes it as text. Only the small files that say it are fetched.
+`overview_text` writes it. Only the small files that say it are fetched.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from jade import params, snapshot, summary
+from jade import json_file, params, snapshot, summary
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.listed import BEST, metrics_of
+from jade.stored.selection import BEST, metrics_of
 from jade.stored.source import Facts, FolderSource, Source
 from jade.texts import moment
 
@@ -38,7 +37,7 @@ def about(source: Source) -> dict[str, Any]:
     files = {name: file.size for name, file in source.files().items()}
     small = [name for name in (STATUS, FACTS, *_YAML) if name in files]
     source.fetch(small)
-    status, begun = (_json(source.folder / name) for name in (STATUS, FACTS))
+    status, begun = (json_file.read(source.folder / name) for name in (STATUS, FACTS))
     return {
         "run": _run(source, facts),
         "began": moment(facts.began) if facts.began is not None else None,
@@ -60,14 +59,6 @@ def about(source: Source) -> dict[str, Any]:
         },
         "versions": _versions(begun),
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError, JadeError
-from jade.stored import listed, local_runs
+from jade.stored import local_runs, selection
 from jade.stored.find import experiments_root, find
-from jade.stored.listed import Listed, Metric
+from jade.stored.selection import Listed, Metric
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def runs_at(where: str | Path | None, environ: Mapping[str, str]) -> Place:
     """
     folder = experiments_root(environ) if where is None else Path(where).expanduser()
     if where is None or folder.exists():
-        return Place(str(folder), *listed.in_folder(folder))
+        return Place(str(folder), *selection.in_folder(folder))
     if not is_path_of_several(str(where)):
         raise ConfigError(
             f"There is no folder {str(where)!r}.",
@@ -100,7 +100,7 @@ def _named(name: str, environ: Mapping[str, str]) -> tuple[list[Listed], list[st
 
 def _place(name: str, environ: Mapping[str, str]) -> tuple[list[Listed], list[str]]:
     place = runs_at(name, environ)
-    return listed.arranged(place.rows), list(place.warnings)
+    return selection.arranged(place.rows), list(place.warnings)
 
 
 def _on_wandb(path: str, environ: Mapping[str, str]) -> Place:
