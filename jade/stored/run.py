@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import resume, snapshot
+from jade import isolated, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
@@ -274,7 +274,7 @@ class StoredRun:
             TrustError: if the code is another entity's and is not trusted.
         """
         code = self.open_code()
-        self._check_trust(code)
+        self._check_trust(snapshot.digest(code))
         return replace(self._earlier, config=self._config), code
 
     # How.
@@ -301,15 +301,21 @@ class StoredRun:
         from jade.plugins import Plugins
         from jade.stored.opened import Opened
 
-        copy = self.open_code() if self._code == "snapshot" else None
-        self._check_trust(copy)
-        plugins = Plugins(copy, snapshot=True, is_isolated=True) if copy else Plugins(_present())
+        if self._code == "snapshot":
+            copy = self.open_code()
+            contents = isolated.contents(copy)
+            self._check_trust(isolated.digest_of(contents))
+            plugins = Plugins(copy, snapshot=True, contents=contents)
+        else:
+            present = _present()
+            self._check_trust(None, present)
+            plugins = Plugins(present)
         return Opened(self.source.label, self._config, plugins, self._earlier.facts, self.folder / "code")
 
-    def _check_trust(self, copy: Path | None) -> None:
-        digest = snapshot.digest(copy) if copy is not None else None
-        records = cache.root(self._environ) / "trusted"
-        trust.require(self.source, self._config.values, digest, records, is_given=self._trust_code)
+    def _check_trust(self, digest: str | None, present: Path | None = None) -> None:
+        asked = trust.Asked(self._config.values, digest, present)
+        records = cache.root(self._environ) / trust.RECORDS
+        trust.require(self.source, asked, records, is_given=self._trust_code)
 
     def _with_weights(
         self, opened: Opened, checkpoint: str | int, device: str | torch.device | None

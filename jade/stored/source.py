@@ -182,7 +182,7 @@ def facts_of(folder: Path) -> Facts:
         sweep=run.sweep,
         url=origin.get("url"),
         owner=origin.get("owner"),
-        is_foreign=bool(origin.get("is_foreign")),
+        is_foreign=bool(origin.get("is_foreign", (folder / local_runs.ORIGIN).exists())),
     )
 
 

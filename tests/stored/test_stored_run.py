@@ -327,6 +327,52 @@ def test_a_configuration_that_calls_installed_functions_is_no_more_trusted_than_
     assert "what its configuration calls: os.makedirs" in str(refused.value)
 
 
+def test_trust_in_the_code_of_one_entity_is_none_in_what_another_makes_of_it(foreign, elsewhere, project):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    config, origin = (foreign / "config.yml").read_text(), (foreign / "pulled.json").read_text()
+
+    for name, text in (
+        ("config.yml", config.replace("class: Line", "class: modules.scaling.FACTOR")),
+        ("pulled.json", origin.replace("mallory", "trudy")),
+        ("pulled.json", "{damaged"),
+        ("code/modules/__pycache__/more.py", ""),
+    ):
+        path = foreign / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(TrustError):
+            elsewhere(foreign).trainer(device="cpu")
+        path.unlink()
+        (foreign / "config.yml").write_text(config)
+        (foreign / "pulled.json").write_text(origin)
+    assert elsewhere(foreign).trainer(device="cpu").iterations == 6
+
+
+def test_an_architecture_file_beside_the_trusted_code_is_not_executed(foreign, elsewhere, tmp_path):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    mark = tmp_path / "executed"
+    (foreign / "yaml" / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("../yaml/evil.py", "modules/../../yaml/evil.py", str(foreign / "yaml" / "evil.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(PluginError, match="There is no architecture file"):
+            elsewhere(foreign).architecture("Net")
+
+    assert not mark.exists()
+
+
+def test_an_architecture_file_that_a_foreign_run_names_is_not_executed_as_present_code(foreign, project):
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("experiments/theirs/code/modules/nets.py", str(foreign / "code/modules/nets.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(TrustError) as refused:
+            jade.load_stored(foreign, code="current").architecture("Net")
+
+        assert f"what its configuration calls: arch_impl {named}" in str(refused.value)
+
+
 def test_the_present_code_needs_no_trust(foreign, project):
     run = jade.load_stored(foreign, code="current")
 
