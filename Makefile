@@ -12,7 +12,7 @@ ARGS ?= --model_conf configurations/models/VIB_digits.yml \
         --arch_impl modules/architectures/simple_digits.py \
         --epochs 30
 
-.PHONY: train test format benchmark torture clean
+.PHONY: train test format notebook benchmark torture clean
 
 train: $(INSTALLED)
 	$(BIN)/python train.py $(ARGS)
@@ -26,6 +26,10 @@ test: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# The outputs of notebooks/load_and_compare.ipynb anew, from a sweep of its own; minutes.
+notebook: $(INSTALLED)
+	$(BIN)/python notebooks/make.py
 
 # Speed by paired runs, and what the examples reach (MNIST too, where DATA_ROOT is set); minutes.
 # What it found last is in benchmarks/results.md.

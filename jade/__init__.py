@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jade.eval import DatasetEvaluation, Evaluation
     from jade.stored.run import StoredRun
     from jade.stored.run import load as load_stored
-    from jade.stored.several import runs
+    from jade.stored.runs import runs
     from jade.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ _HOMES = {
     "JadeError": "jade.errors",
     "StoredRun": "jade.stored.run",
     "load_stored": "jade.stored.run:load",
-    "runs": "jade.stored.several",
+    "runs": "jade.stored.runs",
 }
 
 

@@ -262,6 +262,9 @@ class Datasets(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._descriptions)
 
+    def __repr__(self) -> str:
+        return f"<Datasets {', '.join(self._descriptions)}>"
+
     def lengths(self) -> dict[str, int | None]:
         """Return how many items each dataset has that was built; None where that cannot be told."""
         return {name: _length(dataset) for name, dataset in self._built.items()}

@@ -10,24 +10,20 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from jade import checkpoint_index
+from jade.checkpoint_index import BACKUP, BEST, PREVIOUS, number_of
 from jade.errors import CheckpointError
 
 FORMAT = 1
 _KEYS = {"format", "iterations", "epochs", "attributes"}
-BACKUP = "model.pt"
-PREVIOUS = "model.previous.pt"
-BEST = "best.pt"
-
-_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 # A checkpoint is a zip archive, as torch writes it, whose comment is this digest of all that comes before.
 # Programs that know nothing of it read the archive as ever.
 _COMMENT = b"jade-sha256:"
@@ -53,7 +49,7 @@ class Checkpoints:
 
     def save_numbered(self, state: Mapping[str, Any]) -> Path:
         """Write `checkpoint_<iterations>.pt`, which is kept, and return its path."""
-        return self._listed(f"checkpoint_{state['iterations']}.pt", state)
+        return self._listed(checkpoint_index.numbered(state["iterations"]), state)
 
     def save_best(self, state: Mapping[str, Any]) -> Path:
         """Replace `best.pt`, and return its path."""
@@ -98,10 +94,8 @@ class Checkpoints:
 
     def numbered(self) -> list[Path]:
         """Return the numbered checkpoints, oldest first."""
-        found = {
-            iterations: path for path in self.folder.glob("*.pt") if (iterations := _number(path)) is not None
-        }
-        return [found[iterations] for iterations in sorted(found)]
+        found = {number_of(path.name): path for path in self.folder.glob("*.pt")}
+        return [found[iterations] for iterations in sorted(number for number in found if number is not None)]
 
     def newest(self, device: torch.device | None = None) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
@@ -135,7 +129,7 @@ class Checkpoints:
                 wrong.append(error)
                 self._has_written = False
                 continue
-            newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
+            newer = [path for path in numbered if (number_of(path.name) or 0) > state["iterations"]]
             return _first_whole(newer, wrong, device) or (backup, state)
         return _first_whole(numbered, wrong, device)
 
@@ -197,11 +191,6 @@ def _facts(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     return facts | {key: best[key] for key in ("metric", "mode", "value")} if best else facts
 
 
-def _number(path: Path) -> int | None:
-    match = _NUMBERED.fullmatch(path.name)
-    return int(match[1]) if match else None
-
-
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """Write `state` to `path`, whole or not at all.
 
@@ -225,7 +214,9 @@ def read(path: Path, device: torch.device | None = None, *, mapped: bool = False
     """
     try:
         _verify(path)
-        state = torch.load(path, map_location=_placed(device), weights_only=True, mmap=mapped)
+        # A lazy layer that was never called has parameters without a shape, which torch does not expect.
+        with torch.serialization.safe_globals([UninitializedParameter, UninitializedBuffer]):
+            state = torch.load(path, map_location=_placed(device), weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except CheckpointError:

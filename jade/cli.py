@@ -186,18 +186,21 @@ def _fetched(path: str, folder: Path, options: Options, *, is_own: bool = False)
     return wandb_store.WandbStore(options.environ).fetch(path, folder, is_own=is_own)
 
 
-def _check_trust(earlier: Earlier, accepted: Config, options: Options, copy: Path | None) -> None:
+def _check_trust(earlier: Earlier, accepted: Config, options: Options, home: Path) -> None:
     """Refuse to execute what a run brings that was fetched from another entity's, unless it is trusted.
 
     Args:
         earlier: the run.
         accepted: the configuration that it goes on with.
         options: the command line.
-        copy: the run's copy of its code, if that is used.
+        home: the folder whose code is used, the run's copy or the project.
     """
-    digest = snapshot.digest(copy) if copy else None
+    is_copy = home == earlier.code
+    asked = trust.Asked(
+        accepted.values, snapshot.digest(home) if is_copy else None, None if is_copy else home
+    )
     records = cache.root(options.environ) / trust.RECORDS
-    trust.require_to_go_on(earlier.directory, accepted.values, digest, records, is_given=options.trust_code)
+    trust.require_to_go_on(earlier.directory, asked, records, is_given=options.trust_code)
 
 
 def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
@@ -227,7 +230,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         # Without a checkpoint nothing is to be continued: the code may have been mended since.
         wanted = options.code if state else "current"
         home, changed = resume.project_of(start.earlier, project, architecture, wanted)
-        _check_trust(start.earlier, accepted, options, None if home == project else home)
+        _check_trust(start.earlier, accepted, options, home)
         plugins = plugins if home == project else Plugins(home, snapshot=True)
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)

@@ -102,6 +102,11 @@ def shown(error: JadeError) -> str:
     return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))])
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says at first; the rest is often advice for somebody else."""
+    return str(error).strip().partition("\n")[0]
+
+
 def nearest(wanted: str, choices: Iterable[str]) -> str | None:
     """Return the name in `choices` that `wanted` was most likely meant to be, or None."""
     by_folded = {choice.casefold(): choice for choice in choices}

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jade import checkpoint_index, scalars, snapshot
+from jade import checkpoint_index, json_file, scalars, snapshot
 from jade.config import Config
 from jade.entries import Entry
 from jade.errors import CheckpointError, ConfigError
@@ -134,7 +134,7 @@ class Record:
         Raises:
             CheckpointError: if the file cannot be written.
         """
-        self._status = _json_of(self.directory / "status.json")
+        self._status = json_file.read(self.directory / "status.json")
         self._began = time.time() - runtime
         self.rows = rows
         found = [(line, row) for line in _whole_lines(self.metrics_path) if (row := _row_of(line))]
@@ -177,7 +177,7 @@ class Record:
     def update_environment(self, **facts: Any) -> Path:  # noqa: ANN401 - any JSON value
         """Change facts of `environment.json`, which says how the run was begun; return its path."""
         path = self.directory / "environment.json"
-        self._write(path.name, json.dumps(_json_of(path) | facts, indent=2))
+        self._write(path.name, json.dumps(json_file.read(path) | facts, indent=2))
         return path
 
     def interrupted(self, **facts: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -301,14 +301,6 @@ def _row_of(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
-
-
-def _json_of(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def write_media(folder: Path, name: str, kind: str, value: Any) -> Path:  # noqa: ANN401 - as entries have it

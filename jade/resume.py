@@ -6,7 +6,6 @@ from W&B `tracking.wandb_store`'s.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jade import agent, config, params, scalars, snapshot
+from jade import agent, config, json_file, params, scalars, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError, nearest
 from jade.options import Options
@@ -95,22 +94,16 @@ def read(folder: Path) -> Earlier:
         texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("yaml/*.yml"))}
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"The run's files in {folder} cannot be read: {error}") from None
-    facts = _json(folder / "environment.json")
+    facts = json_file.read(folder / "environment.json")
     said = facts.get("schedule")
     if not isinstance(said, dict):
         _log.warning(
             "%s does not say how often the run logged and saved: defaults.", folder / "environment.json"
         )
     schedule = {name: str(value) for name, value in said.items()} if isinstance(said, dict) else {}
-    return Earlier(folder, config.recorded(path, texts), schedule, facts, _json(folder / "status.json"))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return Earlier(
+        folder, config.recorded(path, texts), schedule, facts, json_file.read(folder / "status.json")
+    )
 
 
 def configuration(earlier: Earlier, options: Options, composed: Config | None) -> Config:

@@ -6,6 +6,7 @@ files or of JADE's sections; `config` and `params` call it.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -163,3 +164,18 @@ def kind_of(value: object) -> str:
     if isinstance(value, list | tuple):
         return "a list"
     return "a mapping" if isinstance(value, dict) else type(value).__name__
+
+
+def number(value: object) -> float | None:
+    """Return a value that a file says, if it is a finite number, which true and false are not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number that no float reaches
+        return None
+
+
+def whole(value: object) -> int | None:
+    """Return a value that a file says, if it is a whole number."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

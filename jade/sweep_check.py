@@ -19,7 +19,7 @@ from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, PluginError
 from jade.options import is_option
 from jade.plugins import Plugins
-from jade.stored import named
+from jade.stored import reference
 from jade.stored.find import experiments_root
 from jade.sweep_file import Sweep
 from jade.sweep_program import indented
@@ -174,7 +174,7 @@ class _Check:
     def _beginning(self, run: str, place: str) -> None:
         """Look for the run whose weights a trial is to begin with, on this machine only."""
         try:
-            is_here = named.is_here(run, *self.runs, place)
+            is_here = reference.is_here(run, *self.runs, place)
         except JadeError as fault:
             self._faults.append(fault)
             return
@@ -232,11 +232,11 @@ class _Check:
             place = self._sweep.where(f"{key}.name")
             there = found.has(name)
             self._warn_of_goal(key, name)
-            if name.endswith(logged.BEST) and self._sweep.early_terminate:
+            if name.endswith(summary.BEST) and self._sweep.early_terminate:
                 self._fault(
                     f"{name} is no row of a run's history, by which early_terminate judges.",
                     place,
-                    hint=f"name: {name.removesuffix(logged.BEST)}",
+                    hint=f"name: {name.removesuffix(summary.BEST)}",
                 )
                 continue
             if there is None:

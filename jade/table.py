@@ -56,15 +56,22 @@ def _first_to_go(columns: Sequence[Column], written: dict[str, list[str]]) -> Co
 
 
 def _column(column: Column, like: Column, now: float) -> list[str]:
-    cells = [plain(cell) for cell in (column.heading, *_cells(column, like, now))]
+    written = [plain(cell) for cell in (column.heading, *cells(column, like, now))]
     if not column.is_whole:
-        cells = [shortened_in_the_middle(cell, LONGEST) for cell in cells]
-    width = max(map(len, cells))
+        written = [shortened_in_the_middle(cell, LONGEST) for cell in written]
+    width = max(map(len, written))
     is_text = column.kind not in (NUMBER, SECONDS, MOMENT) and not _are_numbers(column.values)
-    return [cell.ljust(width) if is_text else cell.rjust(width) for cell in cells]
+    return [cell.ljust(width) if is_text else cell.rjust(width) for cell in written]
 
 
-def _cells(column: Column, like: Column, now: float) -> list[str]:
+def cells(column: Column, like: Column, now: float) -> list[str]:
+    """Return the values of a column as texts, which are not aligned yet.
+
+    Args:
+        column: whose values are written.
+        like: the column as which its numbers are rounded.
+        now: seconds since 1970, from which moments are counted.
+    """
     if column.kind == MOMENT:
         return ["" if value is None else ago(now - value) for value in column.values]
     if column.kind == SECONDS:

@@ -21,9 +21,9 @@ from torch import nn
 from jade import begun, state
 from jade.begun import Begun
 from jade.config import Config
-from jade.errors import CheckpointError, ConfigError, JadeError, nearest
+from jade.errors import CheckpointError, ConfigError, JadeError, first_line, nearest
 from jade.fitting import Part, untied
-from jade.stored import named, weights
+from jade.stored import reference, weights
 from jade.stored.remote import ArtifactSource
 from jade.stored.source import Source
 from jade.trainer import Trainer
@@ -149,7 +149,7 @@ def _given_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
     try:
         return replace(_kept(config, earlier), is_again=True)
     except CheckpointError as error:
-        lost = _line(error)
+        lost = first_line(error)
     other = _tried(config, lookup)
     if _is_as_then(other, earlier):
         _log.warning("%s It is written anew.", lost)
@@ -179,7 +179,7 @@ def _taken_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
         if isinstance(other, JadeError):
             raise other from None
         if earlier.facts:
-            _log.warning("%s %s They are taken nevertheless.", _why_not(other), _line(lost))
+            _log.warning("%s %s They are taken nevertheless.", _why_not(other), first_line(lost))
         return other
     _log.warning("%s Those of then are taken, from %s.", _why_not(other), earlier.file)
     return kept
@@ -198,12 +198,8 @@ def _is_as_then(other: Beginning | JadeError, earlier: Begun) -> TypeGuard[Begin
 
 def _why_not(other: Beginning | JadeError) -> str:
     if isinstance(other, JadeError):
-        return _line(other)
+        return first_line(other)
     return f"{other.label} is not the checkpoint that the run began with."
-
-
-def _line(error: JadeError) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _kept(config: Config, earlier: Begun) -> Beginning:
@@ -219,9 +215,9 @@ def _other(config: Config, lookup: Lookup) -> Beginning:
     """Return the checkpoint of the other run."""
     text, values = config.values["init_from"], config.values
     where = config.where("init_from")
-    wanted = named.parse(text, lookup.root, where)
+    wanted = reference.parse(text, lookup.root, where)
     try:
-        which, source = named.found(wanted, lookup.root, lookup.environ)
+        which, source = reference.found(wanted, lookup.root, lookup.environ)
         file, found, digest = _read(source, which.checkpoint)
     except JadeError as error:
         error.add_note(f"at: {where}")
@@ -273,7 +269,7 @@ def _read(source: Source, wanted: str | None) -> tuple[str, dict[str, Any], str]
     """Return the file of a checkpoint, what it holds, and its digest."""
     while True:
         before = _times(source.folder)
-        path, found = weights.state(source, wanted or named.LAST)
+        path, found = weights.state(source, wanted or reference.LAST)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         # The other run may be training, and have replaced it between the two.

@@ -10,46 +10,46 @@ from tests.conftest import REPOSITORY
 
 RANKS = {
     0: [
-        "checkpoint_index", "errors", "generators", "isolated", "quantiles", "scalars", "signals", "stored.readonly",
-        "stored.versions", "trials",
+        "errors", "generators", "isolated", "json_file", "quantiles", "scalars", "signals",
+        "stored.package_versions", "stored.readonly", "trials",
     ],
     1: [
-        "agent", "calls", "checkpoint", "devices", "distributions", "divergence", "entries", "imports", "intervals",
-        "lock", "params", "picture_file", "progress", "seeding", "snapshot", "summary", "sweep_command",
-        "sweep_notation", "texts", "yaml_file",
+        "agent", "calls", "checkpoint_index", "devices", "distributions", "divergence", "entries",
+        "imports", "intervals", "lock", "params", "picture_file", "progress", "seeding", "snapshot",
+        "summary", "sweep_command", "sweep_notation", "texts", "yaml_file",
     ],
     2: [
-        "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history", "stored.local_runs",
-        "sweep_yaml", "tracking.base", "workers",
+        "checkpoint", "command_line", "config", "plugins", "schedule", "sheet", "state", "stored.history",
+        "stored.local_runs", "sweep_yaml", "tracking.base", "workers",
     ],
     3: [
-        "batches", "build", "fitting", "logged", "options", "record", "stored.here", "stored.source", "sweep_file",
-        "table", "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
+        "batches", "build", "fitting", "logged", "options", "record", "stored.source", "stored.variables",
+        "sweep_file", "table", "tracking.wandb_artifacts", "tracking.wandb_control", "unstored",
     ],
     4: [
-        "best", "journal", "publishing", "resume", "stored.checkpoints", "stored.curves", "stored.listing",
-        "stored.standin", "stored.told", "stored.trust", "sweep_program", "tracking.local", "tracking.wandb_agent",
-        "tracking.wandb_run", "trainer",
+        "best", "journal", "publishing", "resume", "stored.answer", "stored.checkpoints", "stored.curves",
+        "stored.overview_text", "stored.standin", "stored.trust", "sweep_program", "tracking.local",
+        "tracking.wandb_agent", "tracking.wandb_run", "trainer",
     ],
     5: [
-        "begun", "eval", "stored.curve_picture", "stored.download", "stored.listed", "stored.weights",
+        "begun", "eval", "stored.curve_picture", "stored.download", "stored.selection", "stored.weights",
         "tracking.wandb_client",
     ],
     6: [
-        "loop", "stored.about", "stored.cache", "stored.exported", "stored.same", "stored.sheets",
-        "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
+        "loop", "stored.bitwise", "stored.cache", "stored.exported", "stored.overview",
+        "stored.runs_sheet", "tracking.wandb_files", "tracking.wandb_store", "tracking.wandb_sweeps",
     ],
     7: [
-        "assembly", "stored.remote",
+        "assembly", "stored.display", "stored.remote",
     ],
     8: [
         "stored.find", "stored.opened", "stored.pull",
     ],
     9: [
-        "stored.named", "stored.places", "stored.run",
+        "stored.find_several", "stored.reference", "stored.run",
     ],
     10: [
-        "stored.evaluating", "stored.several", "warm",
+        "stored.runs", "warm",
     ],
     11: [
         "experiment", "sweep_check",
@@ -61,8 +61,8 @@ RANKS = {
         "stored.rerun",
     ],
     14: [
-        "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull", "commands.rerun",
-        "commands.runs", "commands.show", "commands.sweep", "commands.train",
+        "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull",
+        "commands.rerun", "commands.runs", "commands.show", "commands.sweep", "commands.train",
     ],
     15: [
         "__main__",

@@ -118,7 +118,7 @@ def sample(node):
 
 
 def test_all_sweeps_were_seen():
-    assert len(SWEEPS) == 5
+    assert len(SWEEPS) == 6
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("slurm/*")), ids=lambda path: path.name)
@@ -215,6 +215,7 @@ NOT_RUN = {
     "python -m jade server": "runs until Ctrl-C; it is run in tests/server",
     "python -m jade sweep run": "trains thirty times; it is run with fewer trials in tests/sweeps",
     "python -m jade sweep show": "needs that sweep; it is run after it in tests/sweeps",
+    "python -m jade pull": "needs a server with a run; it is run in tests/stored",
     "sbatch": "needs a cluster; the script is read by bash above",
     "export DATA_ROOT": "trains for a minute; the same files are checked above",
 }
@@ -222,7 +223,7 @@ NOT_RUN = {
 
 def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, command, tmp_path):
     shell, seen, run = blocks("shell"), set(), 0
-    assert len(shell) == 20
+    assert len(shell) == 23
     for body in shell:
         assert command("bash", "-n", "-c", body).returncode == 0
         reason = next((start for start in NOT_RUN if body.startswith(start)), None)
@@ -237,18 +238,26 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
         run += 1
 
     assert seen == set(NOT_RUN)
-    assert run == 8
+    assert run == 10
     runs = list(tutorial.glob("experiments/*/model.pt"))
-    (first,) = [path for path in runs if not path.parent.name.startswith("spirals")]
-    assert len(runs) == 3
+    (first,) = [
+        path
+        for path in runs
+        if "class: VariationalAutoencoderTrainer" in (path.parent / "config.yml").read_text()
+    ]
+    assert len(runs) == 5
     shown = command(sys.executable, "read_checkpoint.py", first, folder=tutorial)
     assert shown.stdout == "720 30 ['decoder', 'encoder', 'opt']\n"
+    looked = command(sys.executable, "look.py", first.parent, folder=tutorial)
+    assert looked.returncode == 0, looked.stderr
+    assert looked.stdout.startswith("finished {'layers': [128, 64], 'z_dim': 8, ")
+    assert (tutorial / "spirals.png").is_file()
 
 
 def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
     monkeypatch.chdir(tutorial)
     files = tutorial_files()
-    assert len(files) == 11
+    assert len(files) == 12
 
     accepted = composed(
         ["--model_conf=configurations/models/vae.yml", "--data_conf=configurations/data/mnist.yml",
@@ -299,7 +308,7 @@ def test_the_list_of_extension_points_has_every_public_method_with_its_signature
 
     members = {**vars(Storing), **vars(cls)} if cls is not DatasetEvaluation else vars(cls)
     own = {name: f for name, f in members.items() if inspect.isfunction(f) and not name.startswith("_")}
-    for_jade = {"take_losses", "faults", "train", "all_modules"}
+    for_jade = {"take_losses", "faults", "absent", "train", "all_modules"}
     inherited = {"initialize", "evaluate"} if cls is DatasetEvaluation else set()
     assert set(listed) == set(own) - for_jade - inherited
     for name, written in listed.items():

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jade.options import project_environment
+from jade.stored.find_several import each_of
 from jade.stored.local_runs import METRICS
-from jade.stored.places import each_of
 
 FILE = Path("plot.png")
 

@@ -14,9 +14,10 @@ from jade import scalars, sheet, table
 from jade.errors import ConfigError
 from jade.options import project_environment
 from jade.sheet import MOMENT, Sheet
-from jade.stored import listed, sheets
-from jade.stored.listed import Listed, Metric
-from jade.stored.places import runs_at
+from jade.stored import runs_sheet, selection
+from jade.stored.find_several import runs_at
+from jade.stored.selection import Listed, Metric
+from jade.summary import BEST
 from jade.trials import STATES
 
 GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
@@ -28,12 +29,14 @@ def run(arguments: Sequence[str]) -> int:
     if given.number is not None and given.number < 1:
         raise ConfigError(f"{given.number} is too few.", where="-n", hint="At least 1.")
     filters = _filters(given.filter)
-    where, found, warnings = runs_at(given.where, project_environment(os.environ))
-    sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
-    rows = listed.newest_first(listed.chosen(found, given.state, filters))
-    metric = listed.metric_of(found, given.metric or _metric_in(found, given.sort), GOALS.get(given.goal))
-    wanted = _sheet(rows, metric, given, [listed.key_of(found, key) for key in filters])
-    sys.stdout.write(_told(wanted, given.format, _about(where, found, rows, metric)))
+    place = runs_at(given.where, project_environment(os.environ))
+    sys.stderr.writelines(f"warning: {warning}\n" for warning in place.warnings)
+    found = place.rows
+    rows = selection.newest_first(selection.chosen(found, given.state, filters))
+    named = given.metric or _metric_in(found, given.sort)
+    metric = selection.metric_of(found, named, GOALS.get(given.goal), place.sweeps)
+    wanted = _sheet(rows, metric, given, [selection.key_of(found, key) for key in filters])
+    sys.stdout.write(_told(wanted, given.format, _about(place.name, found, rows, metric)))
     return 0
 
 
@@ -78,8 +81,8 @@ def _filters(texts: Sequence[str]) -> dict[str, list[Any]]:
 
 def _metric_in(found: Sequence[Listed], key: str | None) -> str | None:
     """Return what runs are sorted by, where that is a metric."""
-    known = {name for row in found for name in listed.metrics_of(row.facts)}
-    return key if key is not None and key.removesuffix(listed.BEST) in known else None
+    known = {name for row in found for name in selection.metrics_of(row.facts)}
+    return key if key is not None and key.removesuffix(BEST) in known else None
 
 
 def _sheet(
@@ -87,7 +90,7 @@ def _sheet(
 ) -> Sheet:
     key, name = given.sort, metric.name if metric else None
     ends = {param for row in rows for param in row.facts.params if key and f".{param}".endswith(f".{key}")}
-    found = sheets.of_runs(rows, metric, [*keys, *ends] if len(ends) == 1 else keys)
+    found = runs_sheet.of_runs(rows, metric, [*keys, *ends] if len(ends) == 1 else keys)
     if key:
         found = sheet.ordered(found, key, name, downwards=_downwards(found, key, metric))
     if given.reverse:

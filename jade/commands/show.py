@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from jade import sheet
 from jade.options import project_environment
-from jade.stored import told
-from jade.stored.about import about
+from jade.stored import overview_text
 from jade.stored.find import experiments_root, find
+from jade.stored.overview import about
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -27,10 +27,12 @@ def run(arguments: Sequence[str]) -> int:
         if given.format == "json":
             sys.stdout.write(sheet.strict_json(sizes))
         else:
-            sys.stdout.write(told.files(sizes, {name: file.modified for name, file in known.items()}, now))
+            sys.stdout.write(
+                overview_text.files(sizes, {name: file.modified for name, file in known.items()}, now)
+            )
         return 0
     found = about(source)
-    sys.stdout.write(sheet.strict_json(found) if given.format == "json" else told.text(found, now))
+    sys.stdout.write(sheet.strict_json(found) if given.format == "json" else overview_text.text(found, now))
     return 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
 import logging
 import os
 import time
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from jade import progress
+from jade import json_file, progress
 from jade.errors import CheckpointError, TrackingError
-from jade.stored.listing import Answer
+from jade.stored.answer import Answer
 from jade.stored.source import StoredFile, digest_of_file
 
 ROUNDS = 4  # of listing a run's files: one that trains may replace them meanwhile
@@ -42,7 +41,7 @@ def root(environ: Mapping[str, str]) -> Path:
 def paths(cache: Path, server: str, run_id: str) -> list[str]:
     """Return the paths, entity/project/id, of the copies that there are of runs of an id."""
     found = (cache / _plain(server)).glob(f"*/*/.{_plain(run_id)}/{INDEX}")
-    known = (_json(path) for path in sorted(found))
+    known = (json_file.read(path) for path in sorted(found))
     return [str(one["path"]) for one in known if "path" in one]
 
 
@@ -60,15 +59,15 @@ def note_alias(cache: Path, server: str, path: str, version: str) -> None:
     """
     place = _aliases(cache, server, path)
     with _telling(cache):
-        known = _json(place)
+        known = json_file.read(place)
         if known.get(path) != version:
             place.parent.mkdir(parents=True, exist_ok=True)
-            _replace(place, {**known, path: version})
+            json_file.write(place, {**known, path: version})
 
 
 def aliased(cache: Path, server: str, path: str) -> str:
     """Return the version that an alias of an artifact was last; the path itself if that is not known."""
-    return str(_json(_aliases(cache, server, path)).get(path, path))
+    return str(json_file.read(_aliases(cache, server, path)).get(path, path))
 
 
 class Copy:
@@ -94,13 +93,13 @@ class Copy:
     def known(self) -> Answer | None:
         """Return what the server has said last; None if it was never asked."""
         try:
-            return Answer.from_json(_json(self._aside / INDEX))
+            return Answer.from_json(json_file.read(self._aside / INDEX))
         except ValueError:
             return None
 
     def missing(self, names: Iterable[str], answer: Answer) -> list[str]:
         """Return the names of files that are not here as an answer lists them."""
-        fetched = _json(self._aside / INDEX).get("fetched", {})
+        fetched = json_file.read(self._aside / INDEX).get("fetched", {})
         return [name for name in names if not self._is_whole(name, answer.files[name], fetched.get(name))]
 
     def enter(self, answer: Answer) -> None:
@@ -172,7 +171,7 @@ class Copy:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        index = _json(self._aside / INDEX)
+        index = json_file.read(self._aside / INDEX)
         entry = {**vars(wanted), "mtime_ns": path.stat().st_mtime_ns, "when": round(time.time(), 3)}
         self._write({**index, "fetched": {**index.get("fetched", {}), name: entry}})
 
@@ -191,7 +190,7 @@ class Copy:
         return bool(entry.get("digest") == wanted.digest)
 
     def _enter(self, answer: Answer) -> None:
-        fetched = _json(self._aside / INDEX).get("fetched", {})
+        fetched = json_file.read(self._aside / INDEX).get("fetched", {})
         for name in [name for name in fetched if name not in answer.files]:
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink()
@@ -200,7 +199,7 @@ class Copy:
         self._write({**answer.to_json(), "asked": round(time.time(), 3), "fetched": fetched})
 
     def _write(self, index: Mapping[str, Any]) -> None:
-        _replace(self._aside / INDEX, index)
+        json_file.write(self._aside / INDEX, index)
 
     @contextlib.contextmanager
     def _alone(self, *, waits: bool = True) -> Iterator[bool]:
@@ -253,21 +252,7 @@ def _aliases(cache: Path, server: str, path: str) -> Path:
     return cache / _plain(server) / entity / project / f".{name.partition(':')[0]}.aliases.json"
 
 
-def _replace(path: Path, known: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(known), encoding="utf-8")
-    temporary.replace(path)
-
-
 def _plain(name: str) -> str:
     """Return a name that is one folder's, another one for each `name`."""
     found = quote(name, safe=":@+=, ")
     return f"%2E{found[1:]}" if found.startswith(".") else found
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

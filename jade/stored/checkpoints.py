@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jade.checkpoint_index import BEGINNING
+from jade import checkpoint_index, scalars
 from jade.stored.source import Source
-
-# As `checkpoint` names them, which imports torch.
-BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
-KNOWN = "checkpoints.json"
-_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
@@ -47,40 +40,27 @@ def listed(source: Source) -> list[StoredCheckpoint]:
         JadeError: if the files of the run cannot be listed.
     """
     files = source.files()
-    said = _said(source) if KNOWN in files else {}
+    said = _said(source) if checkpoint_index.NAME in files else {}
     found = []
     for name, file in files.items():
-        if not is_checkpoint(name):
+        if not checkpoint_index.is_checkpoint(name):
             continue
         known = said.get(name, {})
-        number = _NUMBERED.fullmatch(name)
+        number, time = checkpoint_index.number_of(name), scalars.number(known.get("time"))
         found.append(
             StoredCheckpoint(
                 name,
-                int(number[1]) if number else known.get("iterations"),
-                known.get("epochs"),
+                scalars.whole(known.get("iterations")) if number is None else number,
+                scalars.whole(known.get("epochs")),
                 file.size,
-                known.get("time", file.modified),
-                known.get("metric"),
-                known.get("value"),
+                file.modified if time is None else time,
+                str(known["metric"]) if known.get("metric") else None,
+                scalars.number(known.get("value")),
             )
         )
     return sorted(found, key=lambda one: (one.iterations is None, one.iterations or 0, one.name))
 
 
-def is_checkpoint(name: str) -> bool:
-    """Say whether a file of a run is a checkpoint; what the run began with is none."""
-    return "/" not in name and name.endswith(".pt") and name != BEGINNING
-
-
-def is_numbered(name: str) -> bool:
-    """Say whether a file is a checkpoint that is kept."""
-    return _NUMBERED.fullmatch(name) is not None
-
-
-def _said(source: Source) -> Mapping[str, Any]:
-    try:
-        known = json.loads(source.path(KNOWN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) and all(isinstance(one, dict) for one in known.values()) else {}
+def _said(source: Source) -> Mapping[str, Mapping[str, Any]]:
+    source.fetch([checkpoint_index.NAME])
+    return checkpoint_index.read(source.folder)

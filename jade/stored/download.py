@@ -20,7 +20,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from jade.errors import TrackingError, UnreachableError
-from jade.stored.listing import Address
+from jade.stored.answer import Address
 from jade.stored.source import StoredFile, digest_of_file
 
 ATTEMPTS = 5  # one after the other without a byte more

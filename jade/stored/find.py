@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError
+from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError, first_line
 from jade.stored import cache, local_runs
-from jade.stored.listing import UnknownRunError
+from jade.stored.answer import UnknownRunError
 from jade.stored.source import Facts, FolderSource, Source
 
 if TYPE_CHECKING:
@@ -127,11 +127,11 @@ def _elsewhere(run: str, root: Path, environ: Mapping[str, str]) -> Source:
     except UnknownRunError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, _first_line(error)], error.known) from error
+        raise _not_there(run, root, [*tried, first_line(error)], error.known) from error
     except TrackingError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, f"W&B: {_first_line(error)}"]) from error
+        raise _not_there(run, root, [*tried, f"W&B: {first_line(error)}"]) from error
 
 
 def _remote(path: str, environ: Mapping[str, str]) -> FetchedSource:
@@ -161,7 +161,7 @@ def _completed(path: str, server: WandbFiles, environ: Mapping[str, str]) -> str
         if len(known) == 1:
             return known[0]
         several = f"The cache has {', '.join(known)}." if known else f"The cache has no run {path!r}."
-        raise UnreachableError(f"{_first_line(error)} {several}") from error
+        raise UnreachableError(f"{first_line(error)} {several}") from error
 
 
 def _path_of_page(url: str, environ: Mapping[str, str]) -> str:
@@ -204,7 +204,3 @@ def _not_there(run: str, root: Path, tried: list[str], known: tuple[str, ...] = 
 
 def _is_run(folder: Path) -> bool:
     return (folder / local_runs.CONFIG).is_file() or (folder / local_runs.STATUS).is_file()
-
-
-def _first_line(error: JadeError) -> str:
-    return str(error).partition("\n")[0]

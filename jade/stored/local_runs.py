@@ -14,13 +14,15 @@ from typing import Any
 
 import yaml
 
-from jade import lock, params, summary
-from jade.errors import CheckpointError, ConfigError
+from jade import json_file, lock, params, scalars, summary
+from jade.errors import CheckpointError, ConfigError, first_line
+from jade.summary import BEST
 from jade.trials import Trial, Trials, differing
 
 CONFIG, STATUS, METRICS = "config.yml", "status.json", "metrics.jsonl"
 FACTS, ORIGIN = "environment.json", "pulled.json"
-BEST = "/best"
+# What says which configuration a run had, and of which code.
+SAYING = (CONFIG, FACTS, "yaml/")
 
 # In C where PyYAML has it: a config takes a millisecond instead of ten.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -48,14 +50,17 @@ class LocalRun:
     def metrics(self) -> Mapping[str, Any]:
         """The last and the best value of each metric."""
         known = self.status.get("metrics")
-        return known if isinstance(known, dict) else {}
+        pairs = known.items() if isinstance(known, dict) else ()
+        return {name: values for name, values in pairs if isinstance(values, dict)}
 
     @property
     def seconds(self) -> float | None:
         """What it has taken."""
-        found: float | None = self.status.get("runtime")
-        if found is None and self.status.get("started") is not None:
-            found = self.status.get("updated", self.status["started"]) - self.status["started"]
+        found, began, updated = (
+            scalars.number(self.status.get(name)) for name in ("runtime", "started", "updated")
+        )
+        if found is None and began is not None:
+            found = (began if updated is None else updated) - began
         return found
 
     @property
@@ -73,15 +78,10 @@ def run_of(folder: Path) -> LocalRun:
     """
     try:
         run = _run(folder)
-        return replace(run, facts=_json(folder / FACTS), origin=origin_of(folder))
+        return replace(run, facts=json_file.read(folder / FACTS), origin=json_file.read(folder / ORIGIN))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
-
-
-def origin_of(folder: Path) -> dict[str, Any]:
-    """Return what the folder of a run says of where it was fetched, nothing if it was begun here."""
-    return _json(folder / ORIGIN)
 
 
 def folders(folder: Path) -> list[Path]:
@@ -112,7 +112,7 @@ def read(
         try:
             found.append(_run(one))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             warnings.append(f"{one} is left out: its {_damaged(error)} cannot be read ({reason}).")
     if not found:
         raise ConfigError(
@@ -132,7 +132,9 @@ def _folders(folder: Path) -> Iterator[Path]:
     try:
         below = [folder] if _is_run(folder) else sorted(folder.iterdir())
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=str(folder)) from None
+        # Whole: a notebook's present folder is its own, which its user may not think of.
+        where = str(folder.absolute())
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=where) from None
     # A hidden one is a run that is being fetched.
     yield from (one for one in below if _is_run(one) and not (one != folder and one.name.startswith(".")))
 
@@ -155,7 +157,7 @@ def _run(folder: Path) -> LocalRun:
 
 def _runs_elsewhere(folder: Path, status: Mapping[str, Any]) -> bool:
     """Say whether a run was fetched while it was running, and has not gone on in its folder since."""
-    pulled = origin_of(folder).get("pulled")
+    pulled = json_file.read(folder / ORIGIN).get("pulled")
     return pulled is not None and status.get("updated", 0.0) <= pulled
 
 
@@ -198,14 +200,6 @@ def _status(folder: Path) -> dict[str, Any]:
     return known
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # what a run can be read without
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def _metric(runs: Sequence[LocalRun], wanted: str | None, folder: Path) -> str | None:
     known = list(dict.fromkeys(name for run in runs for name in run.metrics))
     if wanted is None and len(known) < 2:
@@ -246,8 +240,8 @@ def _values(run: LocalRun, metric: str | None, goal: str) -> tuple[float | None,
     name = metric if metric in run.metrics else metric.removesuffix(BEST)
     known = run.metrics.get(name, {})
     last, best = known.get("last"), known.get("best")
-    # The status calls best what the name suggests, and is behind the rows where the run was killed.
-    is_meant = summary.more_is_better(name) == (goal == "maximize")
+    # What the status calls best may be of the other goal, and is behind the rows where the run was killed.
+    is_meant = summary.is_max(name, known) == (goal == "maximize")
     if not is_meant or run.status.get("status") in ("running", "died"):
         logged = _logged(run.folder / METRICS, name)
         numbers = [value for value in logged if math.isfinite(value)]

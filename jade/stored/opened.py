@@ -7,7 +7,7 @@ Two kinds of code can build it: the run's own copy, imported beside everything e
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from jade.entries import Entry
 from jade.errors import CheckpointError, ConfigError, JadeError, PluginError, raise_all
 from jade.eval import Evaluation, evaluating
 from jade.plugins import Plugins
-from jade.stored import standin, versions
+from jade.stored import package_versions, standin
 from jade.trainer import Trainer
 
 
@@ -37,6 +37,7 @@ class Opened:
         plugins: its classes.
         facts: `environment.json`.
         code: the folder of its copy of the code.
+        has_own_data: whether its datasets are those that the run had.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Opened:
     plugins: Plugins
     facts: Mapping[str, Any]
     code: Path
+    has_own_data: bool = True
 
     @property
     def where(self) -> str:
@@ -82,6 +84,7 @@ class Opened:
             self._builder.dataset,
             self.where,
             recorded if isinstance(recorded, dict) else {},
+            compared=self.has_own_data,
         )
         with self._telling_versions(), randomness_kept():
             seeding.seed_everything(self.config.values["seed"], "building", device)
@@ -107,13 +110,14 @@ class Opened:
         Args:
             trainer: as `trainer` gives it.
             found: what the checkpoint holds, for the evaluations' own state.
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of the metrics that they log as `EVALUATION/part`; all if None.
 
         Raises:
-            ConfigError: if the run has no such evaluation.
+            ConfigError: if the run has no such evaluation, or it returned no such metric.
         """
         described = self.config.values["eval"]
-        unknown = [name for name in names or () if name not in described]
+        meant = {name: _evaluation_of(name, described) for name in (described if names is None else names)}
+        unknown = [name for name, evaluation in meant.items() if evaluation is None]
         if unknown:
             raise ConfigError(
                 f"The run {self.label} has no evaluation {unknown[0]!r}.",
@@ -123,10 +127,11 @@ class Opened:
         datasets = self.datasets()
         results: list[Entry] = []
         with self._telling_versions(), randomness_kept(deterministic=self.config.values["deterministic"]):
-            for name in names if names is not None else described:
+            for name in dict.fromkeys(filter(None, meant.values())):
                 seeding.seed_everything(self.config.values["seed"], "building", trainer.get_device())
                 evaluation = assembly.evaluation_of(self.config, self.plugins, name, datasets, trainer)
-                results += self._evaluated(evaluation, name, found)
+                returned = self._evaluated(evaluation, name, found)
+                results += returned if name in meant else _parts(returned, meant, name)
         return results
 
     def _evaluated(self, evaluation: Evaluation, name: str, found: Mapping[str, Any]) -> list[Entry]:
@@ -155,10 +160,32 @@ class Opened:
             yield
         except (JadeError, ImportError, AttributeError, TypeError) as error:
             packages = self.facts.get("packages")
-            differing = versions.differing(packages, self.code) if isinstance(packages, dict) else []
+            differing = package_versions.differing(packages, self.code) if isinstance(packages, dict) else []
             if differing and not isinstance(error, JadeError) or isinstance(error, PluginError):
                 error.add_note("\n  ".join(["packages that the run had in other versions:", *differing]))
             raise
+
+
+def _evaluation_of(name: str, described: Iterable[str]) -> str | None:
+    """Return the evaluation that is meant by its name, or by that of a metric that it logs."""
+    found = [one for one in described if name == one or name.startswith(f"{one}/")]
+    return max(found, key=len, default=None)
+
+
+def _parts(returned: Sequence[Entry], meant: Mapping[str, str | None], evaluation: str) -> list[Entry]:
+    """Return those entries of an evaluation that are meant.
+
+    Raises:
+        ConfigError: if it has not returned one of them.
+    """
+    there = {entry.name: entry for entry in returned}
+    wanted = [name for name, one in meant.items() if one == evaluation]
+    for name in wanted:
+        if name not in there:
+            raise ConfigError(
+                f"The evaluation {evaluation!r} has not returned {name!r}.", wanted=name, choices=there
+            )
+    return [there[name] for name in wanted]
 
 
 def with_section(opened: Opened, name: str, path: Path, environ: Mapping[str, str]) -> Opened:
@@ -171,7 +198,7 @@ def with_section(opened: Opened, name: str, path: Path, environ: Mapping[str, st
     whole = opened.config
     kept = {key: origin for key, origin in whole.origins.items() if key.partition(".")[0] != name}
     changed = replace(whole, values={**whole.values, name: values}, origins={**kept, **origins})
-    return replace(opened, config=changed)
+    return replace(opened, config=changed, has_own_data=opened.has_own_data and name != "data")
 
 
 @contextmanager
@@ -182,7 +209,9 @@ def randomness_kept(*, deterministic: bool = False) -> Iterator[None]:
         deterministic: whether only deterministic algorithms are used within.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    # Only where they are in use: to ask for their states would take memory of every GPU.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    on_gpus = torch.cuda.get_rng_state_all() if in_use else None
     backend = torch.backends.cudnn
     algorithms = (
         torch.are_deterministic_algorithms_enabled(),

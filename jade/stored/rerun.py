@@ -6,11 +6,9 @@ new run is the same, bit for bit.
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -19,43 +17,41 @@ from jade import cli, devices, experiment, resume, snapshot
 from jade.begun import Begun
 from jade.checkpoint_index import BEGINNING
 from jade.errors import JadeError
-from jade.options import parse_options
+from jade.options import Options
 from jade.resume import Earlier
-from jade.stored import same, versions
+from jade.stored import bitwise, package_versions
 from jade.stored.run import StoredRun, load
 from jade.stored.source import FolderSource
+
+# What is kept on W&B, and how long a process may take, is said anew.
+_NOT_AGAIN = ("time_limit", "artifacts", "keep_artifacts")
 
 _log = logging.getLogger(__name__)
 
 
-def rerun(arguments: Sequence[str]) -> int:
+def rerun(name: str, options: Options, *, trust_code: bool) -> int:
     """Make a run again, and compare; return the exit code of the new run.
+
+    Args:
+        name: of the run, as `find` takes it.
+        options: of the new run; what they do not say is as it was.
+        trust_code: whether code that is another entity's may be executed.
 
     Raises:
         JadeError: if there is no such run, its code is not trusted, or a flag does not fit.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m jade rerun",
-        description="Make a stored run again, as a new run: the same code, configuration and seed.",
-        epilog="All other flags, and values as model.params.lr=0.1, are those of train.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("run", metavar="RUN", help="folder, id, or entity/project/id on W&B")
-    parser.add_argument("--trust-code", action="store_true", help="execute code that is another entity's")
-    given, rest = parser.parse_known_args(arguments)
-    cli.set_up_logging()
-    options = parse_options(rest, os.environ, has_config=True)
-    run = load(given.run, trust_code=given.trust_code, experiments_root=options.experiments_root)
+    run = load(name, trust_code=trust_code, experiments_root=options.experiments_root)
     earlier, code = run.to_be_made_again()
     accepted = resume.configuration(earlier, options, None)
     _prepare(earlier.facts)
     now = {**snapshot.environment(sys.argv), **experiment.conditions(devices.choose(options.device))}
-    differing = [*resume.differing(earlier.facts, now), *versions.differing(_packages(earlier.facts), code)]
+    differing = [
+        *resume.differing(earlier.facts, now),
+        *package_versions.differing(_packages(earlier.facts), code),
+    ]
     if differing:
-        _log.warning(
-            "What differs from when %s was trained: %s.", given.run, "; ".join(dict.fromkeys(differing))
-        )
-    said = {name: value for name, value in earlier.schedule.items() if name != "time_limit"}
+        _log.warning("What differs from when %s was trained: %s.", name, "; ".join(dict.fromkeys(differing)))
+    said = {name: value for name, value in earlier.schedule.items() if name not in _NOT_AGAIN}
     facts = {
         "rerun_of": {"run": run.source.label, "id": run.id},
         "git_commit": earlier.facts.get("git_commit"),
@@ -91,7 +87,7 @@ def _packages(facts: Mapping[str, object]) -> Mapping[str, object]:
 def _compare(run: StoredRun, again: FolderSource, is_changed: bool) -> None:
     """Say whether the new run is the old one, bit for bit."""
     try:
-        found = same.differences(run.source, again)
+        found = bitwise.differences(run.source, again)
     except (JadeError, OSError) as error:
         _log.warning("The two runs cannot be compared: %s", error)
         return
@@ -99,7 +95,7 @@ def _compare(run: StoredRun, again: FolderSource, is_changed: bool) -> None:
         _log.info(
             "The same as %s, bit for bit: %d rows of metrics, and the weights.",
             run.source.label,
-            same.rows(again),
+            bitwise.rows(again),
         )
         return
     why = " Its configuration is another one." if is_changed else ""

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import resume, snapshot
+from jade import isolated, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.options import project_environment
-from jade.stored import cache, checkpoints, find, here, trust
+from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.local_runs import METRICS
+from jade.stored.local_runs import METRICS, SAYING
 from jade.stored.readonly import frozen
 from jade.stored.source import Facts, Source
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from jade.trainer import Trainer
 
 CODE = ("snapshot", "current")
-# What says which configuration and code a run had.
-_SAYING = ("config.yml", "environment.json", "yaml/")
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +92,9 @@ class StoredRun:
         facts = self.facts
         named = f" {facts.name!r}" if facts.name != facts.run_id else ""
         return f"<StoredRun {self.source.label}{named}, {facts.state}>"
+
+    def _repr_html_(self) -> str:
+        return display.run(self.source.label, self.facts)
 
     # What it says of itself.
 
@@ -212,7 +213,7 @@ class StoredRun:
         """Return what its evaluations give, by name: numbers, figures, images, tables or text.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             data_conf: a data file to take the datasets from, instead of the run's own.
             eval_conf: an evaluation file, instead of the run's own.
             checkpoint: "last", "best", or the iterations after which one was written.
@@ -237,7 +238,7 @@ class StoredRun:
         """Return what its evaluations give, each with its kind: as `evaluate`, for whoever writes it down.
 
         Args:
-            names: of the evaluations; all if None.
+            names: of the evaluations, or of metrics, `EVALUATION/part`; all if None.
             files: which take the place of the run's "data" and "eval".
             checkpoint: "last", "best", or the iterations after which one was written.
             device: to evaluate on; the best there is if None.
@@ -273,14 +274,14 @@ class StoredRun:
             TrustError: if the code is another entity's and is not trusted.
         """
         code = self.open_code()
-        self._check_trust(code)
+        self._check_trust(snapshot.digest(code))
         return replace(self._earlier, config=self._config), code
 
     # How.
 
     @cached_property
     def _earlier(self) -> resume.Earlier:
-        self.source.fetch_all(*_SAYING)
+        self.source.fetch_all(*SAYING)
         if not (self.folder / resume.CONFIG).is_file():
             raise CheckpointError(
                 f"The run {self.source.label} has no {resume.CONFIG}: it ended before it began,"
@@ -293,22 +294,28 @@ class StoredRun:
         earlier = self._earlier
         known = earlier.facts.get("variables")
         recorded = {str(name): str(value) for name, value in known.items()} if isinstance(known, dict) else {}
-        return here.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
+        return variables.expanded(earlier.config, self.folder / "yaml", recorded, self._environ)
 
     @cached_property
     def _opened(self) -> Opened:
         from jade.plugins import Plugins
         from jade.stored.opened import Opened
 
-        copy = self.open_code() if self._code == "snapshot" else None
-        self._check_trust(copy)
-        plugins = Plugins(copy, snapshot=True, is_isolated=True) if copy else Plugins(_present())
+        if self._code == "snapshot":
+            copy = self.open_code()
+            contents = isolated.contents(copy)
+            self._check_trust(isolated.digest_of(contents))
+            plugins = Plugins(copy, snapshot=True, contents=contents)
+        else:
+            present = _present()
+            self._check_trust(None, present)
+            plugins = Plugins(present)
         return Opened(self.source.label, self._config, plugins, self._earlier.facts, self.folder / "code")
 
-    def _check_trust(self, copy: Path | None) -> None:
-        digest = snapshot.digest(copy) if copy is not None else None
+    def _check_trust(self, digest: str | None, present: Path | None = None) -> None:
+        asked = trust.Asked(self._config.values, digest, present)
         records = cache.root(self._environ) / trust.RECORDS
-        trust.require(self.source, self._config.values, digest, records, is_given=self._trust_code)
+        trust.require(self.source, asked, records, is_given=self._trust_code)
 
     def _with_weights(
         self, opened: Opened, checkpoint: str | int, device: str | torch.device | None

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from torch.utils.data import Dataset, IterableDataset
 
 from jade.build import Datasets
-from jade.errors import JadeError
+from jade.errors import JadeError, first_line
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +80,8 @@ def lenient(
     create: Callable[[str, Mapping[str, Any]], Any],
     where: str,
     recorded: Mapping[str, Any],
+    *,
+    compared: bool = True,
 ) -> Datasets:
     """Return datasets of which those that cannot be built have stand-ins; none is downloaded.
 
@@ -88,6 +90,7 @@ def lenient(
         create: builds the dataset of a name and its description.
         where: the data file, for errors.
         recorded: for each dataset that the run used, `{"length": …}`, None for one that has none.
+        compared: whether a length that is another one is told.
     """
 
     def built(name: str, description: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any dataset
@@ -95,14 +98,15 @@ def lenient(
             dataset = create(name, _without_download(description))
         except Exception as error:  # noqa: BLE001 - whatever a dataset raises that does not find its files
             return _stand_in(name, recorded.get(name), error)
-        _compare(name, dataset, recorded.get(name))
+        if compared:
+            _compare(name, dataset, recorded.get(name))
         return dataset
 
     return Datasets(descriptions, built, where)
 
 
 def _stand_in(name: str, known: object, error: Exception) -> StandIn | IterableStandIn:
-    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    reason = f"{type(error).__name__}: {first_line(error)}"
     length = known.get("length") if isinstance(known, Mapping) else None
     _log.warning("The data of %r are not here (%s): only how many there were is known.", name, reason)
     if isinstance(known, Mapping) and length is None:

@@ -15,15 +15,22 @@ from urllib.parse import urlsplit
 import wandb
 from wandb.apis.public.runs import RunNotFoundError
 
-from jade import params
-from jade.stored.listing import Address, Answer, UnknownRunError, digest_of, safe
+from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
 from jade.stored.source import Facts, StoredFile
-from jade.tracking.wandb_client import Client, is_foreign, is_of_the_client, kept_tidy, number, seconds
+from jade.tracking.wandb_client import (
+    Client,
+    is_foreign,
+    is_of_the_client,
+    kept_tidy,
+    number,
+    params_of,
+    seconds,
+    state_of,
+)
 from jade.tracking.wandb_run import UNCONNECTED
 
 PAGE = 500  # runs or files in one answer
 NAMED = 200  # that an unknown one is compared with
-STATES = {"preempting": "preempted"}
 _COUNTED = ("iterations", "epochs")
 
 
@@ -156,6 +163,21 @@ class WandbFiles:
                 self._client.check_project(entity, project, "sweep")
                 raise
 
+    def aim(self, path: str) -> tuple[str, str] | None:
+        """Return the metric of a sweep, and whether to "minimize" or to "maximize" it; None if it has none.
+
+        Args:
+            path: entity/project/sweep.
+
+        Raises:
+            TrackingError: if the server does not give the sweep.
+        """
+        with self._client.asked(f"The sweep {path}") as api, kept_tidy():
+            said = api.sweep(path).config.get("metric")
+        if not isinstance(said, Mapping) or not isinstance(said.get("name"), str):
+            return None
+        return said["name"], "maximize" if said.get("goal") == "maximize" else "minimize"
+
     def _run(self, api: Any, entity: str, project: str, run_id: str) -> Any:  # noqa: ANN401 - wandb's own
         try:
             return api.run(f"{entity}/{project}/{run_id}")
@@ -238,8 +260,8 @@ class WandbFiles:
         return Facts(
             run_id=run.id,
             name=str(run.name or run.id),
-            state=STATES.get(run.state, str(run.state)),
-            params=params.flatten({key: value for key, value in run.config.items() if key != "_wandb"}),
+            state=state_of(run),
+            params=params_of(run),
             summary={
                 name: value
                 for name, value in summary.items()

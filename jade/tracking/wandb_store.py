@@ -6,7 +6,6 @@ A run's files are fetched whole or not at all: into a folder beside the one they
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -17,8 +16,9 @@ from typing import Any
 
 import wandb
 
+from jade import json_file
 from jade.checkpoint_index import BEGINNING
-from jade.errors import TrackingError
+from jade.errors import TrackingError, first_line
 from jade.stored.local_runs import ORIGIN
 from jade.tracking.wandb_client import is_foreign, is_of_the_client, kept_tidy
 
@@ -75,8 +75,7 @@ class WandbStore:
                     _log.info("fetching %s of %s", name, path)
                 file.download(root=str(beside), replace=True).close()
             if not is_own:
-                origin = json.dumps(self._origin(run), indent=2)
-                (beside / ORIGIN).write_text(origin, encoding="utf-8")
+                json_file.write(beside / ORIGIN, self._origin(run))
             into.parent.mkdir(parents=True, exist_ok=True)
             beside.rename(into)
         except Exception as error:
@@ -84,7 +83,7 @@ class WandbStore:
                 raise
             if _is_missing(error):
                 return False
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise TrackingError(
                 f"The run {path} cannot be fetched from W&B: {reason}",
                 hint="Without W&B: --tracker local, or WANDB_MODE=offline.",

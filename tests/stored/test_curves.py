@@ -8,9 +8,9 @@ import pytest
 
 from jade.commands import plot
 from jade.errors import ConfigError
-from jade.stored import curves, listed
+from jade.stored import curves, selection
 from jade.stored.curves import PALETTE, smoothed
-from jade.stored.listed import in_folder
+from jade.stored.selection import in_folder
 from tests.stored.test_local_runs import Experiments
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -169,7 +169,7 @@ def test_runs_of_a_folder_are_in_the_order_of_what_differs(experiments):
     for number, beta in enumerate((0.5, 10, 0.1)):
         experiments.run(f"r{number}", beta=beta)
 
-    found = listed.arranged(in_folder(experiments.folder)[0])
+    found = selection.arranged(in_folder(experiments.folder)[0])
 
     assert [row.facts.run_id for row in found] == ["r2", "r0", "r1"]
 

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from jade.errors import TrackingError, UnreachableError
+from jade.stored.answer import Address, digest_of
 from jade.stored.download import ATTEMPTS, CHUNK, StaleError, Wanted, download, download_all
-from jade.stored.listing import Address, digest_of
 from jade.stored.source import StoredFile
 from tests.stored.files_server import files_server
 from tests.stored.remote_runs import in_base64, md5

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from jade.commands import evaluate
 from jade.errors import CheckpointError
-from jade.stored.evaluating import evaluate
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(project, elsewhere):
 
 
 def test_numbers_are_printed_by_name(run, capsys):
-    assert evaluate([str(run), "--device", "cpu"]) == 0
+    assert evaluate.run([str(run), "--device", "cpu"]) == 0
 
     known = json.loads((run / "status.json").read_text())["metrics"]
     lines = capsys.readouterr().out.splitlines()
@@ -36,8 +36,8 @@ class Words(Evaluation):
     (tmp_path / "eval.yml").write_text("Said/late: {class: Words}\n")
     arguments = [str(run), "--eval_conf", str(tmp_path / "eval.yml"), "--device", "cpu"]
 
-    evaluate(arguments)
-    evaluate([*arguments, "--into", str(tmp_path / "out"), "--format", "json"])
+    evaluate.run(arguments)
+    evaluate.run([*arguments, "--into", str(tmp_path / "out"), "--format", "json"])
 
     first, _, rest = capsys.readouterr().out.partition("\n")
     assert first == "Said/late  (text: --into DIR writes it)"
@@ -48,4 +48,4 @@ class Words(Evaluation):
 
 def test_a_checkpoint_that_is_not_there_is_refused(run):
     with pytest.raises(CheckpointError, match="has no checkpoint '4'"):
-        evaluate([str(run), "--checkpoint", "4"])
+        evaluate.run([str(run), "--checkpoint", "4"])

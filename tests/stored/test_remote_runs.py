@@ -324,7 +324,7 @@ def test_what_was_damaged_in_the_cache_is_fetched_anew_and_what_was_copied_is_no
     moved.fetch(["model.pt", "config.yml"])
 
     assert (moved.folder / "model.pt").read_bytes() == b"weights" * 100
-    assert downloads == ["model.pt", "config.yml", "model.pt"]
+    assert sorted(downloads) == ["config.yml", "model.pt", "model.pt"]
 
 
 def test_a_digest_that_never_comes_is_an_error_and_leaves_nothing_under_the_name(filled):
@@ -352,6 +352,27 @@ def test_runs_of_a_project_and_of_a_sweep_are_listed_with_their_facts(filled):
     assert len(server.runs("local/p", limit=1)) == 1
     with pytest.raises(TrackingError, match="There is no project local/q"):
         server.runs("local/q")
+
+
+def test_runs_of_a_sweep_are_those_of_the_sweep(filled):
+    reply = filled.doors.graphql(
+        "mutation Made($input: UpsertSweepInput!) { upsertSweep(input: $input) { sweep { name } } }",
+        input={
+            "entityName": "local",
+            "projectName": "p",
+            "config": "method: grid\nparameters: {seed: {values: [1]}}",
+        },
+    )
+    sweep = reply.data["upsertSweep"]["sweep"]["name"]
+    filled.run("one", sweep=sweep)
+    filled.run("two")
+    server = WandbFiles(filled.environ)
+
+    found = server.runs(f"local/p/{sweep}")
+
+    assert [(path, facts.sweep) for path, facts in found] == [("local/p/one", f"local/p/{sweep}")]
+    with pytest.raises(TrackingError, match="The runs of local/p/nosweep1 cannot be read from"):
+        server.runs("local/p/nosweep1")
 
 
 PROGRAM = """

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from jade import checkpoint
+from jade.commands import rerun
 from jade.errors import ConfigError
-from jade.stored import same
-from jade.stored.rerun import rerun
+from jade.stored import bitwise
 from jade.stored.source import FolderSource
 from jade.stored.trust import TrustError
 from tests.conftest import REPOSITORY
@@ -34,7 +34,7 @@ def again(project, elsewhere, caplog, monkeypatch):
         monkeypatch.setenv("EXPERIMENTS_ROOT", str(folder.parent))
         before = set(folder.parent.iterdir())
         with caplog.at_level(logging.INFO):
-            assert rerun([str(folder), "--tracker", "local", "--device", "cpu", *arguments]) == 0
+            assert rerun.run([str(folder), "--tracker", "local", "--device", "cpu", *arguments]) == 0
         (new,) = set(folder.parent.iterdir()) - before
         return new, caplog.messages[-1]
 
@@ -64,7 +64,7 @@ def test_a_run_made_again_in_another_process_is_the_same_bit_for_bit_though_its_
     assert "What differs" not in done.stderr
     (new,) = [path.parent for path in tmp_path.glob("*/config.yml") if path.parent.name != "first"]
     states = [checkpoint.read(tmp_path / name / "model.pt")["attributes"] for name in ("first", new.name)]
-    assert same.is_same(*states)
+    assert bitwise.is_same(*states)
     facts = json.loads((new / "environment.json").read_text())
     assert facts["rerun_of"] == {"run": "first", "id": "first"}
     assert (new / "config.yml").read_text() == (tmp_path / "first" / "config.yml").read_text()
@@ -100,7 +100,7 @@ def test_what_differs_in_the_environment_is_told_before(project, again, caplog):
 
 def test_a_file_of_ones_own_cannot_be_given(project):
     with pytest.raises(ConfigError, match="--model_conf cannot be given with rerun RUN: the run has its own"):
-        rerun(["x", "--model_conf", "model.yml"])
+        rerun.run(["x", "--model_conf", "model.yml"])
 
 
 def test_code_that_is_not_trusted_is_not_run_again(project, again):
@@ -135,11 +135,11 @@ def test_a_run_that_began_with_weights_that_are_gone_begins_with_those_that_it_k
 
 def test_rows_and_weights_are_compared_bit_by_bit(project):
     one, other = project.train("one"), project.train("other")
-    assert same.differences(FolderSource(one), FolderSource(other)) == []
+    assert bitwise.differences(FolderSource(one), FolderSource(other)) == []
     rows = (other / "metrics.jsonl").read_text().splitlines()
 
     (other / "metrics.jsonl").write_text("\n".join(rows[:-1]) + "\n")
 
-    assert same.differences(FolderSource(one), FolderSource(other)) == [
+    assert bitwise.differences(FolderSource(one), FolderSource(other)) == [
         f"rows that were logged: {len(rows)}, and {len(rows) - 1}"
     ]

@@ -12,7 +12,7 @@ import pytest
 import jade
 from jade.commands import runs as command
 from jade.errors import ConfigError
-from jade.stored import listed
+from jade.stored import selection
 from tests.conftest import REPOSITORY
 from tests.stored.test_local_runs import Experiments
 
@@ -128,7 +128,7 @@ def test_the_end_of_a_key_that_is_that_of_several_is_refused(three):
     with_evaluations(three.folder / "a1", "Test")
 
     with pytest.raises(ConfigError) as caught:
-        listed.key_of(listed.in_folder(three.folder)[0], "class")
+        selection.key_of(selection.in_folder(three.folder)[0], "class")
 
     assert "'class' may be several params." in str(caught.value)
     assert "known: eval.Test.class, model.class" in str(caught.value)
@@ -144,16 +144,16 @@ def test_the_metric_is_that_of_which_the_newest_run_kept_the_best(three):
     best = {"best.pt": {"metric": "Acc", "mode": "max", "value": 0.9}}
     (three.folder / "a1" / "checkpoints.json").write_text(json.dumps(best))
 
-    found = listed.metric_of(listed.in_folder(three.folder)[0])
+    found = selection.metric_of(selection.in_folder(three.folder)[0])
 
-    assert (found.name, found.goal, found.why) == ("Acc", "maximize", "the best of it was kept")
+    assert (found.name, found.goal, found.why) == ("Acc", "maximize", "the best of it is kept")
 
 
 def test_the_metric_is_that_of_the_first_evaluation_where_nothing_is_recorded(experiments):
     folder = experiments.run("a", metrics=losses(Rec=1.0, **{"Test/KL": 2.0, "Other": 3.0}))
     with_evaluations(folder, "Silent", "Test", "Other")
 
-    found = listed.metric_of(listed.in_folder(experiments.folder)[0])
+    found = selection.metric_of(selection.in_folder(experiments.folder)[0])
 
     assert (found.name, found.goal, found.why) == ("Test/KL", "minimize", "the first evaluation")
 
@@ -163,7 +163,7 @@ def test_a_damaged_list_of_checkpoints_is_passed_over(experiments, content):
     folder = experiments.run("a")
     (folder / "checkpoints.json").write_text(content)
 
-    assert listed.metric_of(listed.in_folder(experiments.folder)[0]).why == "the first that was logged"
+    assert selection.metric_of(selection.in_folder(experiments.folder)[0]).why == "the first that was logged"
 
 
 def test_a_notebook_gets_runs_that_it_can_open(three):
@@ -234,3 +234,12 @@ def test_neither_torch_nor_wandb_is_loaded_to_list_and_show_runs(three):
 
     assert done.returncode == 0, done.stderr
     assert "first (a1)  finished" in done.stdout
+
+
+def test_the_metric_is_what_a_run_was_asked_to_keep_the_best_of(three):
+    facts = {"schedule": {"best_metric": "Acc", "best_mode": "min"}}
+    (three.folder / "b2" / "environment.json").write_text(json.dumps(facts))
+
+    found = selection.metric_of(selection.in_folder(three.folder)[0])
+
+    assert (found.name, found.goal) == ("Acc", "minimize")

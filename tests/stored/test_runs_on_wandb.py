@@ -60,6 +60,7 @@ def test_a_sweep_is_listed_by_its_path(here, filled, capsys):
     found = listed(capsys, f"local/p/{filled.sweep}", "--filter", "lr=0.1", "--state", "finished")
 
     assert sorted(row["run"] for row in found["rows"]) == ["t1", "t2"]
+    assert (found["metric"], found["goal"], found["why"]) == ("Loss", "minimize", "the sweep's")
 
 
 def test_a_run_is_shown(here, capsys):

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from jade.commands import show
+from jade.commands import runs, show
 from jade.errors import ConfigError
-from jade.stored import told
-from jade.stored.about import about
+from jade.stored import overview_text
+from jade.stored.overview import about
 from jade.stored.source import FolderSource, Source
 from tests.stored.test_local_runs import Experiments
 
@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "device_name": "A GPU",
     "packages": {"torch": "2.6.0", "numpy": "2.0", "other": "1"},
     "git_commit": "c0ffee",
+    "datasets": {"train": {"length": 60000}, "test": {"length": None}},
     "sweep": {"path": "me/p/s1"},
     "init_from": {"run": "me/p/r0", "checkpoint": "best.pt", "iterations": 7, "attributes": ["encoder"]},
 }
@@ -126,7 +127,7 @@ def test_values_are_in_the_order_of_the_runs_own_file_wherever_they_are_from(fol
 
 
 def test_the_text_has_what_a_person_wants_to_know(folder):
-    lines = told.text(about(FolderSource(folder)), now=3610.0).splitlines()
+    lines = overview_text.text(about(FolderSource(folder)), now=3610.0).splitlines()
 
     assert lines[0] == "a name (a1)  finished"
     expected = [
@@ -134,6 +135,7 @@ def test_the_text_has_what_a_person_wants_to_know(folder):
         "begun    1970-01-01T00:00:10Z, 60 min ago",
         "took     4 s",
         "trained  3 epochs, 30 iterations",
+        "data     train (60000 items), test (of no known length)",
         "with     python 3.11.7, torch 2.6.0, numpy 2.0",
         "on       m1, Linux, A GPU, cuda:0",
         "  model.params.beta  0.25   instead of 0.5",
@@ -176,7 +178,7 @@ def test_a_bare_folder_says_what_little_it_knows(tmp_path):
     folder = Experiments(tmp_path).run("a1")
     (folder / "metrics.jsonl").unlink()
 
-    text = told.text(about(FolderSource(folder)), now=time.time())
+    text = overview_text.text(about(FolderSource(folder)), now=time.time())
 
     assert text.splitlines()[0] == "a1  finished"
     assert "checkpoints" not in text
@@ -191,7 +193,7 @@ def test_damaged_facts_leave_the_rest_to_be_shown(folder, content):
     (folder / "checkpoints.json").write_text("[]")
     (folder / "yaml" / "model.yml").write_text("a: [")
 
-    lines = told.text(about(FolderSource(folder)), now=0.0).splitlines()
+    lines = overview_text.text(about(FolderSource(folder)), now=0.0).splitlines()
 
     assert lines[0] == "a name (a1)  finished"
     assert "  model.params.beta  0.25" in lines
@@ -204,7 +206,7 @@ def test_nothing_of_a_run_reaches_the_terminal_as_an_order(folder):
         json.dumps({"machine": "\x1b[2J", "init_from": {"run": "\x1b[1A"}})
     )
 
-    text = told.text(about(FolderSource(folder)), now=0.0)
+    text = overview_text.text(about(FolderSource(folder)), now=0.0)
 
     assert "\x1b" not in text
     assert "\\x1b]0;owned\\x07" in text
@@ -216,3 +218,26 @@ def test_an_unknown_run_names_those_that_there_are(folder, monkeypatch):
 
     with pytest.raises(ConfigError, match="known: a1"):
         show.run(["a2"])
+
+
+def test_a_run_whose_status_is_nonsense_is_shown_as_far_as_it_goes(folder, capsys):
+    nonsense = {
+        "status": ["finished"],
+        "name": 3,
+        "started": "soon",
+        "updated": float("nan"),
+        "runtime": {},
+        "iterations": 1.5,
+        "epochs": True,
+        "metrics": {"Loss": [1], "Acc": {"last": "high", "best": 0.5}},
+        "interruptions": [3, {"iterations": None}],
+    }
+    (folder / "status.json").write_text(json.dumps(nonsense))
+    (folder / "checkpoints.json").write_text(
+        '{"model.pt": {"iterations": "x", "time": "y", "epochs": [], "metric": 3, "value": {}}}'
+    )
+
+    show.run([str(folder)])
+    runs.run([str(folder.parent), "--sort", "when"])
+
+    assert capsys.readouterr().out.startswith("3 (a1)  ['finished']\n")

@@ -81,18 +81,41 @@ def test_its_evaluations_give_again_what_was_logged_and_leave_the_generators_alo
     assert before == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
 
-def test_its_evaluations_run_on_another_data_file(project, elsewhere, tmp_path):
+def test_its_evaluations_run_on_another_data_file(project, elsewhere, tmp_path, caplog):
     run = elsewhere(project.train("run"))
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "points.txt").write_text("0.5\n")
     (tmp_path / "few.yml").write_text(
         f"train:\n  class: Points\n  params: {{root: {tmp_path / 'few'}}}\nmore: {{class: Points, params: {{root: x}}}}\n"
     )
+    caplog.clear()
 
-    found = run.evaluate(["Error"], data_conf=tmp_path / "few.yml", device="cpu")
+    with caplog.at_level(logging.WARNING):
+        found = run.evaluate(["Error"], data_conf=tmp_path / "few.yml", device="cpu")
 
     point = torch.tensor([[0.5]])
     assert found == {"Error": pytest.approx((run.trainer(device="cpu")(point) - point).abs().item())}
+    assert caplog.messages == []  # that there are other numbers of items is what was asked for
+
+
+def test_one_metric_of_an_evaluation_is_asked_for_by_its_name(project, elsewhere):
+    text = """
+        from jade.eval import Evaluation
+
+
+        class Parts(Evaluation):
+            def evaluate(self):
+                return {"type": "scalars", "value": {"two": 2.0, "four": 4.0}}
+        """
+    described = "Parts: {class: Parts}\nParts/own: {class: Noise}\n"
+    project.write(**{"modules/eval/parts.py": text, "eval.yml": described})
+    run = elsewhere(project.train("run"))
+
+    assert run.evaluate("Parts/four") == {"Parts/four": 4.0}
+    assert run.evaluate(["Parts/four", "Parts"]) == {"Parts/two": 2.0, "Parts/four": 4.0}
+    assert run.evaluate("Parts/own") == {"Parts/own": run.summary["Parts/own"]}
+    with pytest.raises(ConfigError, match="'Parts' has not returned 'Parts/tow'.\n  did you mean: Parts/two"):
+        run.evaluate("Parts/tow")
 
 
 def test_an_evaluation_that_is_not_there_is_named_with_those_that_are(project, elsewhere):
@@ -302,6 +325,52 @@ def test_a_configuration_that_calls_installed_functions_is_no_more_trusted_than_
         jade.load_stored(foreign, code="current").trainer()
 
     assert "what its configuration calls: os.makedirs" in str(refused.value)
+
+
+def test_trust_in_the_code_of_one_entity_is_none_in_what_another_makes_of_it(foreign, elsewhere, project):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    config, origin = (foreign / "config.yml").read_text(), (foreign / "pulled.json").read_text()
+
+    for name, text in (
+        ("config.yml", config.replace("class: Line", "class: modules.scaling.FACTOR")),
+        ("pulled.json", origin.replace("mallory", "trudy")),
+        ("pulled.json", "{damaged"),
+        ("code/modules/__pycache__/more.py", ""),
+    ):
+        path = foreign / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(TrustError):
+            elsewhere(foreign).trainer(device="cpu")
+        path.unlink()
+        (foreign / "config.yml").write_text(config)
+        (foreign / "pulled.json").write_text(origin)
+    assert elsewhere(foreign).trainer(device="cpu").iterations == 6
+
+
+def test_an_architecture_file_beside_the_trusted_code_is_not_executed(foreign, elsewhere, tmp_path):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    mark = tmp_path / "executed"
+    (foreign / "yaml" / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("../yaml/evil.py", "modules/../../yaml/evil.py", str(foreign / "yaml" / "evil.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(PluginError, match="There is no architecture file"):
+            elsewhere(foreign).architecture("Net")
+
+    assert not mark.exists()
+
+
+def test_an_architecture_file_that_a_foreign_run_names_is_not_executed_as_present_code(foreign, project):
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("experiments/theirs/code/modules/nets.py", str(foreign / "code/modules/nets.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(TrustError) as refused:
+            jade.load_stored(foreign, code="current").architecture("Net")
+
+        assert f"what its configuration calls: arch_impl {named}" in str(refused.value)
 
 
 def test_the_present_code_needs_no_trust(foreign, project):

@@ -371,6 +371,7 @@ def test_names_length_and_membership_build_nothing(datasets):
     assert "valid" not in mapping
     assert mapping.get("valid") is None
     assert mapping.get("valid", 3) == 3
+    assert repr(mapping) == "<Datasets train, test, items, stream>"
     assert made == []
 
 

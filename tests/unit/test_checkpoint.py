@@ -638,3 +638,12 @@ def test_what_is_put_aside_is_found_no_more_and_is_still_there(checkpoints):
 
     assert checkpoints.newest() is None
     assert names(checkpoints.folder) == sorted(f"{path.name}.damaged" for path in paths.values())
+
+
+def test_a_lazy_layer_that_was_never_called_is_read_back(tmp_path):
+    layer = torch.nn.LazyLinear(2)
+
+    checkpoint.write(tmp_path / "c.pt", state(net=layer.state_dict()))
+
+    found = checkpoint.read(tmp_path / "c.pt")["attributes"]["net"]
+    assert isinstance(found["weight"], torch.nn.parameter.UninitializedParameter)

@@ -142,3 +142,43 @@ def test_bars_may_be_closed_twice():
     bars.close()
 
     assert stream.getvalue() == once
+
+
+@pytest.mark.parametrize(("size", "files", "expected"), [
+    (9_500_000, 1, "fetching a run: 1 file, 9.5 MB\n"),
+    (9_500_000, 30, "fetching a run: 30 files, 9.5 MB\n"),
+    (1000, 30, ""),
+    (1000, 1, ""),
+])  # fmt: skip
+def test_a_transfer_is_a_line_in_a_log_file_if_it_is_big(size, files, expected):
+    stream = io.StringIO()
+
+    with progress.transfer("fetching a run", size, files, stream) as told:
+        told(500)
+
+    assert stream.getvalue() == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "files", "is_shown"), [(9_500_000, 1, True), (1000, 30, True), (1000, 1, False)]
+)
+def test_a_transfer_of_much_or_many_is_a_bar_on_a_terminal(size, files, is_shown):
+    stream = Terminal()
+
+    with progress.transfer("fetching a run", size, files, stream) as told:
+        told(size // 2)
+        told(-(size // 2))
+        told(size)
+
+    assert ("fetching a run: 100%" in stream.getvalue()) is is_shown
+
+
+def test_a_transfer_is_a_bar_below_a_cell_of_a_notebook():
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+
+    with progress.transfer("fetching a run", 9_500_000, 1, stream) as told:
+        told(9_500_000)
+
+    last = stream.getvalue().rstrip("\n").rpartition("\r")[2]
+    assert last.startswith("fetching a run: 100%|")
+    assert len(last) <= 80

@@ -17,7 +17,7 @@ from jade.resume import read as earlier_of
 from jade.schedule import Schedule
 from jade.stored import checkpoints
 from jade.stored import weights as stored_weights
-from jade.stored.about import about
+from jade.stored.overview import about
 from jade.stored.source import FolderSource
 from jade.tracking.local import LocalTracker
 

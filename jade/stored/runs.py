@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from jade.errors import ConfigError
 from jade.options import project_environment
-from jade.stored import listed
-from jade.stored.listed import Listed
-from jade.stored.places import runs_at
+from jade.stored import display, selection
+from jade.stored.find_several import runs_at
 from jade.stored.run import StoredRun
+from jade.stored.selection import Listed, Metric
 from jade.trials import GOALS
 
 _log = logging.getLogger(__name__)
+
+
+class Runs(list[StoredRun]):
+    """Stored runs in an order, displayed as a table.
+
+    Args:
+        found: the runs.
+        metric: what they are compared by.
+    """
+
+    def __init__(self, found: Iterable[StoredRun] = (), metric: Metric | None = None) -> None:
+        super().__init__(found)
+        self._metric = metric
+
+    def _repr_html_(self) -> str:
+        return display.runs([Listed(run.source, run.facts) for run in self], self._metric)
 
 
 def runs(  # noqa: PLR0913 - a notebook names the few it needs
@@ -27,8 +43,10 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     metric: str | None = None,
     goal: str | None = None,
     limit: int | None = None,
-) -> list[StoredRun]:
+) -> Runs:
     """Return the runs of a folder, a project or a sweep; nothing of them is fetched until they are asked.
+
+    A notebook displays them as a table of the params in which they differ, and the metric.
 
     Args:
         where: a folder of runs (default: the experiments root), or on W&B `entity/project`, or a sweep's
@@ -49,14 +67,15 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     if goal is not None and goal not in GOALS:
         raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOALS)
     environ = project_environment(os.environ)
-    _, found, warnings = runs_at(where, environ)
-    for warning in warnings:
+    place = runs_at(where, environ)
+    for warning in place.warnings:
         _log.warning("%s", warning)
     states = [state] if isinstance(state, str) else list(state or ())
-    rows = listed.chosen(_of_sweep(found, sweep), states, filters)
-    by = listed.metric_of(found, metric, goal) if metric is not None else None
-    rows = listed.best_first(rows, by) if by else listed.newest_first(rows)
-    return [_opened(row, environ) for row in rows[:limit]]
+    rows = selection.chosen(_of_sweep(place.rows, sweep), states, filters)
+    by = selection.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
+    rows = selection.best_first(rows, by) if by else selection.newest_first(rows)
+    shown = by or selection.metric_of(rows, sweeps=place.sweeps)
+    return Runs((_opened(row, environ) for row in rows[:limit]), shown)
 
 
 def _opened(row: Listed, environ: Mapping[str, str]) -> StoredRun:

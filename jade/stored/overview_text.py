@@ -72,12 +72,18 @@ def _head(about: Mapping[str, Any], now: float) -> Iterator[str]:
                 f"digest {code['digest'][:12]}" if code["digest"] else "",
             ]
         ),
+        "data": _joined(_length(name, known) for name, known in about["datasets"].items()),
         "with": _joined(f"{name} {version}" for name, version in about["versions"].items()),
         "on": _joined(
             dict.fromkeys(str(machine[key] or "") for key in ("machine", "platform", "device_name", "device"))
         ),
     }
     yield from _aligned([(name, str(value)) for name, value in pairs.items() if value])
+
+
+def _length(name: str, known: object) -> str:
+    length = known.get("length") if isinstance(known, dict) else None
+    return f"{name} ({_count(length, 'item') or 'of no known length'})"
 
 
 def _commit(code: Mapping[str, Any]) -> str:
@@ -150,8 +156,6 @@ def _lineage(lineage: Mapping[str, Any]) -> Iterator[str]:
     for one in lineage["continued"]:
         where = f" on {one['machine']}" if one["machine"] else ""
         yield f"continued at iteration {one['iterations']}{where}; it had {one['was']} before"
-    for artifact in lineage["artifacts"]:
-        yield f"artifact {artifact}"
 
 
 def _count(number: object, what: str) -> str:

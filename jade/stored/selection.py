@@ -5,25 +5,19 @@ A folder of runs is read here; a project or a sweep on W&B is asked by the edge.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jade import summary
+from jade import checkpoint_index, json_file, summary
 from jade.errors import CheckpointError, ConfigError, nearest
 from jade.sheet import order
 from jade.stored import local_runs
-from jade.stored.checkpoints import KNOWN
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.trials import STATES, differing
-
-BEST = "/best"
-# What W&B's summary has beside metrics.
-_COUNTERS = ("row", "iterations", "epochs")
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,9 @@ def best_first(rows: Iterable[Listed], metric: Metric) -> list[Listed]:
     return sorted(rows, key=place)
 
 
-def metric_of(rows: Sequence[Listed], wanted: str | None = None, goal: str | None = None) -> Metric | None:
+def metric_of(
+    rows: Sequence[Listed], wanted: str | None = None, goal: str | None = None, sweeps: Metric | None = None
+) -> Metric | None:
     """Return what runs are compared by: what is wanted, else what they kept their best by, else a guess.
 
     The guess is what the first evaluation of the newest run returns, else its first metric.
@@ -162,6 +158,7 @@ def metric_of(rows: Sequence[Listed], wanted: str | None = None, goal: str | Non
         rows: the runs; the newest that says something decides.
         wanted: the name of a metric, or `NAME/best`.
         goal: "minimize" or "maximize"; what is recorded, else what the name suggests, if None.
+        sweeps: what the sweep of the runs is after, where they are one's.
 
     Raises:
         ConfigError: if no run has logged the metric that is wanted.
@@ -173,9 +170,10 @@ def metric_of(rows: Sequence[Listed], wanted: str | None = None, goal: str | Non
             raise ConfigError(
                 f"No run has logged a metric {wanted!r}.", where="metric", wanted=wanted, choices=known
             )
-        recorded = next((one for one in _recorded(ordered) if one.name == wanted.removesuffix(BEST)), None)
-        return Metric(wanted, goal or (recorded.goal if recorded else _guessed(wanted)), "it was asked for")
-    found = next(_recorded(ordered), None) or next(_evaluated(ordered), None)
+        said = [*([sweeps] if sweeps else []), *_recorded(ordered)]
+        aim = next((one.goal for one in said if one.name == wanted.removesuffix(BEST)), _guessed(wanted))
+        return Metric(wanted, goal or aim, "it was asked for")
+    found = next(_recorded(ordered), None) or sweeps or next(_evaluated(ordered), None)
     if found is None and known:
         found = Metric(known[0], _guessed(known[0]), "the first that was logged")
     return Metric(found.name, goal or found.goal, found.why) if found else None
@@ -183,26 +181,24 @@ def metric_of(rows: Sequence[Listed], wanted: str | None = None, goal: str | Non
 
 def metrics_of(facts: Facts) -> list[str]:
     """Return the names of what a run has logged, without those of best values."""
-    names = [name for name in facts.summary if not name.startswith("_") and name not in _COUNTERS]
-    return [name for name in names if not (name.endswith(BEST) and name.removesuffix(BEST) in facts.summary)]
+    known = facts.summary
+    return [name for name in known if not (name.endswith(BEST) and name.removesuffix(BEST) in known)]
 
 
 def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
     """Yield by what runs kept their best checkpoint."""
     for row in rows:
-        best = _json(row.source.folder / KNOWN).get("best.pt")
-        if isinstance(best, dict) and isinstance(best.get("metric"), str):
-            name = best["metric"]
-            goal = {"min": "minimize", "max": "maximize"}.get(str(best.get("mode")), _guessed(name))
-            yield Metric(name, goal, "the best of it was kept")
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    # An older run has no such file, nor has one on W&B of which nothing was fetched.
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-        return known if isinstance(known, dict) else {}
-    return {}
+        folder = row.source.folder
+        best = checkpoint_index.read(folder).get(checkpoint_index.BEST, {})
+        schedule = json_file.read(folder / local_runs.FACTS).get("schedule")
+        asked = schedule if isinstance(schedule, dict) else {}
+        for name, mode in (
+            (best.get("metric"), best.get("mode")),
+            (asked.get("best_metric"), asked.get("best_mode")),
+        ):
+            if isinstance(name, str) and name in row.facts.summary:
+                goal = {"min": "minimize", "max": "maximize"}.get(str(mode), _guessed(name))
+                yield Metric(name, goal, "the best of it is kept")
 
 
 def _evaluated(rows: Iterable[Listed]) -> Iterator[Metric]:

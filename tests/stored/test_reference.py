@@ -1,8 +1,8 @@
 import pytest
 
 from jade.errors import ConfigError, JadeError
-from jade.stored import named
-from jade.stored.named import Named
+from jade.stored import reference
+from jade.stored.reference import Named
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def root(tmp_path, monkeypatch):
 
 
 def parsed(text, root):
-    return named.parse(text, root, "--init-from")
+    return reference.parse(text, root, "--init-from")
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_text_without_a_run_is_refused(root, text):
 
 @pytest.mark.parametrize("text", ["abc", "abc:last", "abc:1200", "abc:01200", "my experiments/abc"])
 def test_a_run_on_this_machine_is_found_without_asking_anyone(root, text):
-    assert named.is_here(text, root, {"WANDB_MODE": "disabled"}, "sweep.yml:3")
+    assert reference.is_here(text, root, {"WANDB_MODE": "disabled"}, "sweep.yml:3")
 
 
 @pytest.mark.parametrize("text", ["x1", "x1:best", "me/digits/x1", "me/digits/model:v3"])
 def test_what_may_be_on_wandb_is_not_looked_for_there(root, text):
-    assert not named.is_here(text, root, {}, "sweep.yml:3")
+    assert not reference.is_here(text, root, {}, "sweep.yml:3")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_may_be_on_wandb_is_not_looked_for_there(root, text):
 )
 def test_what_is_not_on_this_machine_and_can_be_nowhere_else_is_refused_with_its_place(root, text, part):
     with pytest.raises(JadeError) as caught:
-        named.is_here(text, root, {"WANDB_MODE": "disabled"}, "sweep.yml:3")
+        reference.is_here(text, root, {"WANDB_MODE": "disabled"}, "sweep.yml:3")
 
     assert part in str(caught.value)
     assert "at: sweep.yml:3" in str(caught.value)

@@ -6,16 +6,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError, JadeError
-from jade.stored import listed, local_runs
+from jade.stored import local_runs, selection
 from jade.stored.find import experiments_root, find
-from jade.stored.listed import Listed
+from jade.stored.selection import Listed, Metric
 
 
-def runs_at(where: str | Path | None, environ: Mapping[str, str]) -> tuple[str, list[Listed], list[str]]:
-    """Return what a place is called, the runs in it, and a warning for each that cannot be read.
+@dataclass(frozen=True)
+class Place:
+    """Several runs, and where they are.
+
+    Attributes:
+        name: as a person calls it.
+        rows: the runs.
+        warnings: one for each run that cannot be read.
+        sweeps: what the runs are compared by, if the place is a sweep.
+    """
+
+    name: str
+    rows: Sequence[Listed]
+    warnings: Sequence[str] = ()
+    sweeps: Metric | None = None
+
+
+def runs_at(where: str | Path | None, environ: Mapping[str, str]) -> Place:
+    """Return the runs of a place.
 
     Args:
         where: a folder of runs, `entity/project`, or a sweep's `entity/project/id`; the experiments root if
@@ -27,14 +45,14 @@ def runs_at(where: str | Path | None, environ: Mapping[str, str]) -> tuple[str, 
     """
     folder = experiments_root(environ) if where is None else Path(where).expanduser()
     if where is None or folder.exists():
-        return str(folder), *listed.in_folder(folder)
+        return Place(str(folder), *selection.in_folder(folder))
     if not is_path_of_several(str(where)):
         raise ConfigError(
             f"There is no folder {str(where)!r}.",
             where="WHERE",
             hint="On W&B a project is entity/project, a sweep entity/project/id.",
         )
-    return str(where), _on_wandb(str(where), environ), []
+    return _on_wandb(str(where), environ)
 
 
 def is_path_of_several(where: str) -> bool:
@@ -81,14 +99,16 @@ def _named(name: str, environ: Mapping[str, str]) -> tuple[list[Listed], list[st
 
 
 def _place(name: str, environ: Mapping[str, str]) -> tuple[list[Listed], list[str]]:
-    _, rows, warnings = runs_at(name, environ)
-    return listed.arranged(rows), warnings
+    place = runs_at(name, environ)
+    return selection.arranged(place.rows), list(place.warnings)
 
 
-def _on_wandb(path: str, environ: Mapping[str, str]) -> list[Listed]:
+def _on_wandb(path: str, environ: Mapping[str, str]) -> Place:
     # wandb takes half a second, which a folder does not need.
     from jade.stored.remote import RemoteSource
     from jade.tracking.wandb_files import WandbFiles
 
     server = WandbFiles(environ)
-    return [Listed(RemoteSource(one, environ, server), facts) for one, facts in server.runs(path)]
+    rows = [Listed(RemoteSource(one, environ, server), facts) for one, facts in server.runs(path)]
+    aim = server.aim(path) if path.count("/") == 2 else None
+    return Place(path, rows, sweeps=Metric(*aim, "the sweep's") if aim else None)

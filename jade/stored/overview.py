@@ -1,11 +1,10 @@
 """What a person wants to know of a stored run, gathered from its files without opening a checkpoint.
 
-`told` writes it as text. Only the small files that say it are fetched.
+`overview_text` writes it. Only the small files that say it are fetched.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict
@@ -14,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from jade import params, snapshot, summary
+from jade import checkpoint_index, json_file, params, snapshot, summary
 from jade.config import SECTIONS
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.listed import BEST, metrics_of
+from jade.stored.selection import metrics_of
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.texts import moment
 
 STATUS, FACTS, DIFF = local_runs.STATUS, local_runs.FACTS, "git.diff"
@@ -39,7 +39,7 @@ def about(source: Source) -> dict[str, Any]:
     files = {name: file.size for name, file in source.files().items()}
     small = [name for name in (STATUS, FACTS, *_YAML) if name in files]
     source.fetch(small)
-    status, begun = (_json(source.folder / name) for name in (STATUS, FACTS))
+    status, begun = (json_file.read(source.folder / name) for name in (STATUS, FACTS))
     return {
         "run": _run(source, facts),
         "began": moment(facts.began) if facts.began is not None else None,
@@ -54,20 +54,13 @@ def about(source: Source) -> dict[str, Any]:
         "checkpoints": [_checkpoint(one) for one in checkpoints.listed(source)],
         "files": _kinds(files),
         "lineage": _lineage(facts, begun, status),
+        "datasets": _mapping(begun.get("datasets")),
         "code": _code(begun, files, source.folder / "code"),
         "machine": {
             key: begun.get(key) for key in ("machine", "platform", "device", "device_name", "torch_threads")
         },
         "versions": _versions(begun),
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -138,7 +131,7 @@ def _metrics(facts: Facts, status: Mapping[str, Any]) -> dict[str, dict[str, Any
             "last": facts.summary.get(name),
             "best": facts.summary.get(f"{name}{BEST}"),
             "best_at": _mapping(said.get(name)).get("best_at"),
-            "goal": "maximize" if summary.more_is_better(name) else "minimize",
+            "goal": "maximize" if summary.is_max(name, _mapping(said.get(name))) else "minimize",
         }
         for name in metrics_of(facts)
     }
@@ -153,7 +146,7 @@ def _kinds(files: Mapping[str, int]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name, size in files.items():
         folder, is_below, _ = name.partition("/")
-        kind = folder if is_below else "checkpoints" if checkpoints.is_checkpoint(name) else "records"
+        kind = folder if is_below else "checkpoints" if checkpoint_index.is_checkpoint(name) else "records"
         known = found.setdefault(kind, {"count": 0, "size": 0})
         known["count"] += 1
         known["size"] += size
@@ -171,7 +164,6 @@ def _lineage(facts: Facts, begun: Mapping[str, Any], status: Mapping[str, Any]) 
             for one in (interruptions if isinstance(interruptions, list) else [])
             if isinstance(one, dict)
         ],
-        "artifacts": begun.get("artifacts") or [],
     }
 
 
