@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def about(source: Source) -> dict[str, Any]:
     small = [name for name in (STATUS, FACTS, *_YAML) if name in files]
     source.fetch(small)
     status, begun = (json_file.read(source.folder / name) for name in (STATUS, FACTS))
+    written = _written(source.folder)
     return {
         "run": _run(source, facts),
         "began": moment(facts.began) if facts.began is not None else None,
@@ -48,8 +49,8 @@ def about(source: Source) -> dict[str, Any]:
         "iterations": facts.iterations,
         "epochs": facts.epochs,
         "command": _command(begun),
-        "config": _in_order(facts.params, source, files),
-        "changed": _changed(source.folder, facts.params),
+        "config": _ordered(facts.params, written),
+        "changed": _changed(facts.params, written),
         "metrics": _metrics(facts, status),
         "checkpoints": [_checkpoint(one) for one in checkpoints.listed(source)],
         "files": _kinds(files),
@@ -86,25 +87,17 @@ def _command(begun: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": shlex.join(words) if words else None, "folder": begun.get("folder")}
 
 
-def _changed(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the run's YAML files that the flags, the environment or a sweep replaced."""
-    written: dict[str, Any] = {}
-    for name, section in _YAML.items():
-        written |= params.flatten({section: _yaml(folder / name)})
+def _written(folder: Path) -> dict[str, Any]:
+    """Return the values of the run's YAML files by their dotted keys."""
     return {
         key: value
-        for key, value in written.items()
-        # What names a variable is another text in the file.
-        if key in config and config[key] != value and "$" not in str(value)
+        for name, section in _YAML.items()
+        for key, value in params.flatten({section: _yaml(folder / name)}).items()
     }
 
 
-def _in_order(config: Mapping[str, Any], source: Source, files: Container[str]) -> dict[str, Any]:
-    """Return the values in the order in which the run wrote them down; a server gives them in any."""
-    written: Iterable[str] = config
-    if not isinstance(source, FolderSource):
-        source.fetch([local_runs.CONFIG] if local_runs.CONFIG in files else [])
-        written = params.flatten(_yaml(source.folder / local_runs.CONFIG))
+def _ordered(config: Mapping[str, Any], written: Iterable[str]) -> dict[str, Any]:
+    """Return a configuration as its files are written, the rest sorted: a server says it in any order."""
     places = {key: number for number, key in enumerate(written)}
 
     def place(key: str) -> tuple[int, int, str]:
@@ -113,6 +106,16 @@ def _in_order(config: Mapping[str, Any], source: Source, files: Container[str]) 
         return first, places.get(key, len(places)), key
 
     return {key: config[key] for key in sorted(config, key=place)}
+
+
+def _changed(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the run's YAML files that the flags, the environment or a sweep replaced."""
+    return {
+        key: value
+        for key, value in written.items()
+        # What names a variable is another text in the file.
+        if key in config and config[key] != value and "$" not in str(value)
+    }
 
 
 def _yaml(path: Path) -> dict[str, Any]:
