@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shlex
 import signal
@@ -11,21 +10,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jade import cli
 from jade.errors import ConfigError
-from jade.options import project_environment
+from jade.options import experiments_root, project_environment
 from jade.stored import pull
-from jade.stored.find import experiments_root, find
+from jade.stored.find import find
 from jade.stored.pull import CHECKPOINTS, Pulled
 from jade.stored.remote import FetchedSource
+from jade.texts import size
 
 
 def run(arguments: Sequence[str]) -> int:
     """Fetch one run; return the exit code."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("jade").setLevel(logging.INFO)
+    cli.set_up_logging()
     environ = project_environment(os.environ)
-    os.environ.update({name: value for name, value in environ.items() if name not in os.environ})  # for wandb
     root = experiments_root(environ)
     source = find(given.run, root, environ)
     if not isinstance(source, FetchedSource):
@@ -71,8 +70,7 @@ def _told(pulled: Pulled) -> str:
     folder = pulled.folder.absolute()
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     count = f"{len(pulled.changed)} file{'' if len(pulled.changed) == 1 else 's'}"
-    size = f"{pulled.size / 1e6:.1f} MB" if pulled.size >= 1e5 else f"{pulled.size} bytes"
-    what = f"{count}, {size}" if pulled.changed else "nothing has changed"
+    what = f"{count}, {size(pulled.size)}" if pulled.changed else "nothing has changed"
     done = "brought up to date" if pulled.was_there else "pulled"
     quoted = shlex.quote(str(shown))
     return (

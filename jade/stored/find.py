@@ -31,11 +31,6 @@ _PAGE = re.compile(r"/([^/]+)/([^/]+)/runs/([^/]+)(?:/.*)?")
 _ARTIFACT_PAGE = re.compile(r"/([^/]+)/([^/]+)/artifacts/[^/]+/([^/]+)/([^/]+)(?:/.*)?")
 
 
-def experiments_root(environ: Mapping[str, str]) -> Path:
-    """Return the folder that has a folder for each run."""
-    return Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
-
-
 def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:
     """Return where a run is stored.
 

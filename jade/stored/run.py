@@ -14,10 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import isolated, resume, snapshot
+from jade import isolated, options, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
-from jade.options import project_environment
 from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
 from jade.stored.local_runs import METRICS, SAYING
@@ -56,13 +55,13 @@ def load(
         experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else `experiments`).
 
     Raises:
-        CheckpointError: if there is no such run; near ones are named.
-        TrackingError: if W&B cannot be reached, and the cache has no copy.
+        ConfigError: if there is no such run; near ones are named.
+        TrackingError: if W&B does not give it, or cannot be reached and the cache has no copy.
     """
     if code not in CODE:
         raise ConfigError(f"There is no code {code!r}.", where="code", wanted=code, choices=CODE)
-    environ = project_environment(os.environ)
-    root = Path(experiments_root) if experiments_root is not None else find.experiments_root(environ)
+    environ = options.project_environment(os.environ)
+    root = Path(experiments_root) if experiments_root is not None else options.experiments_root(environ)
     source = run if isinstance(run, Source) else find.find(str(run), root, environ)
     return StoredRun(source, environ, code=code, trust_code=trust_code)
 

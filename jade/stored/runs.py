@@ -13,7 +13,7 @@ from jade.stored import display, selection
 from jade.stored.find_several import runs_at
 from jade.stored.run import StoredRun
 from jade.stored.selection import Listed, Metric
-from jade.trials import GOALS
+from jade.trials import GOAL_OF
 
 _log = logging.getLogger(__name__)
 
@@ -57,22 +57,23 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
             of a list of values, or what a function returns true for.
         metric: of which the best come first, as runs that have none come last; without it the newest come
             first. `NAME/best` is the best value that a run had, `NAME` the last.
-        goal: "minimize" or "maximize"; what the runs recorded, or the name suggests, if None.
+        goal: "minimize" or "maximize", "min" or "max"; what the runs recorded, or the name suggests, if None.
         limit: how many at most.
 
     Raises:
         ConfigError: if there is no such place, state, param or metric; near ones are named.
         TrackingError: if W&B does not give them.
     """
-    if goal is not None and goal not in GOALS:
-        raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOALS)
+    if goal is not None and goal not in GOAL_OF:
+        raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOAL_OF)
     environ = project_environment(os.environ)
     place = runs_at(where, environ)
     for warning in place.warnings:
         _log.warning("%s", warning)
     states = [state] if isinstance(state, str) else list(state or ())
     rows = selection.chosen(_of_sweep(place.rows, sweep), states, filters)
-    by = selection.metric_of(place.rows, metric, goal, place.sweeps) if metric is not None else None
+    aim = None if goal is None else GOAL_OF[goal]
+    by = selection.metric_of(place.rows, metric, aim, place.sweeps) if metric is not None else None
     rows = selection.best_first(rows, by) if by else selection.newest_first(rows)
     shown = by or selection.metric_of(rows, sweeps=place.sweeps)
     return Runs((_opened(row, environ) for row in rows[:limit]), shown)
