@@ -17,9 +17,10 @@ from jade import config, logged, params, scalars, summary, sweep_program
 from jade.config import Config
 from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, PluginError
-from jade.options import experiments_root, is_option
+from jade.options import is_option
 from jade.plugins import Plugins
 from jade.stored import reference
+from jade.stored.find import experiments_root
 from jade.sweep_file import Sweep
 from jade.sweep_program import indented
 

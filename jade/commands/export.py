@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jade.options import experiments_root, project_environment
-from jade.stored.find import find
+from jade.options import project_environment
+from jade.stored.find import experiments_root, find
 from jade.texts import plain, size
 
 

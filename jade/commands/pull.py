@@ -12,9 +12,9 @@ from pathlib import Path
 
 from jade import cli
 from jade.errors import ConfigError
-from jade.options import experiments_root, project_environment
+from jade.options import project_environment
 from jade.stored import pull
-from jade.stored.find import find
+from jade.stored.find import experiments_root, find
 from jade.stored.pull import CHECKPOINTS, Pulled
 from jade.stored.remote import FetchedSource
 from jade.texts import size

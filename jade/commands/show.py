@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 
 from jade import sheet
-from jade.options import experiments_root, project_environment
+from jade.options import project_environment
 from jade.stored import overview_text
-from jade.stored.find import find
+from jade.stored.find import experiments_root, find
 from jade.stored.overview import about
 
 

@@ -5,6 +5,7 @@ What is on this machine goes first. Who finds nothing is told where it was looke
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError, first_line
+from jade.options import experiments_folder, project_environment
+from jade.plugins import FOLDERS
 from jade.stored import cache, local_runs
 from jade.stored.answer import UnknownRunError
 from jade.stored.source import Facts, FolderSource, Source
@@ -29,6 +32,31 @@ _OF_WANDB = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 # /entity/project/runs/id and /entity/project/artifacts/type/name/v3, with what a page shows of it behind.
 _PAGE = re.compile(r"/([^/]+)/([^/]+)/runs/([^/]+)(?:/.*)?")
 _ARTIFACT_PAGE = re.compile(r"/([^/]+)/([^/]+)/artifacts/[^/]+/([^/]+)/([^/]+)(?:/.*)?")
+
+
+def project() -> Path:
+    """Return the folder of the project: the present one, or the nearest above it that has modules of JADE's.
+
+    A notebook's present folder is that of the notebook.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), here)
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / "modules" / kind).is_dir() for kind in FOLDERS.values())
+
+
+def project_environ() -> dict[str, str]:
+    """Return the environment with the variables of the project's `.env` that the shell has not set."""
+    path = project() / ".env"
+    return project_environment(os.environ, str(path) if path.is_file() else None)
+
+
+def experiments_root(environ: Mapping[str, str]) -> Path:
+    """Return the folder that has a folder for each run, in the project if it is not said elsewhere."""
+    root = experiments_folder(environ)
+    return root if project() == Path.cwd() else project() / root
 
 
 def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError, JadeError
-from jade.options import experiments_root
 from jade.stored import local_runs, selection
-from jade.stored.find import find
+from jade.stored.find import experiments_root, find
 from jade.stored.selection import Listed, Metric
 
 

@@ -12,7 +12,7 @@ import wandb
 
 from jade import summary
 from jade.errors import ConfigError, TrackingError
-from jade.options import experiments_root
+from jade.options import experiments_folder
 from jade.summary import BEST
 from jade.tracking.wandb_client import Client, kept_tidy, number, params_of, seconds, state_of
 from jade.trials import Trial, Trials, differing
@@ -102,7 +102,7 @@ class WandbSweeps:
 
     def _trial(self, run: Any, metric: str | None, goal: str) -> Trial:  # noqa: ANN401 - wandb's own
         found = run.summary_metrics or {}
-        folder = experiments_root(self._environ) / run.id
+        folder = experiments_folder(self._environ) / run.id
         return Trial(
             run_id=run.id,
             name=run.name or run.id,

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from jade.errors import ConfigError
-from jade.options import experiments_root
-from jade.stored.find import find
+from jade.stored.find import experiments_root, find
 from jade.stored.source import FolderSource
 
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_BASE_URL": "http://127.0.0.1:9"}
