@@ -82,9 +82,20 @@ def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:
         return _of_folder(folder, run)
     if "/" not in run and _is_run(root / run):
         return FolderSource(root / run, run)
+    _refuse_a_checkpoint(run, root)
     if run.startswith((".", "~", "/")) or len(run.split("/")) > 3:
         raise _not_there(run, root, [f"the folder {folder.absolute()}"])
     return _elsewhere(run, root, environ)
+
+
+def _refuse_a_checkpoint(run: str, root: Path) -> None:
+    """Refuse RUN:checkpoint, which a run of this machine is called nowhere but in init_from."""
+    head, colon, tail = run.rpartition(":")
+    if colon and (_is_run(Path(head).expanduser()) or ("/" not in head and _is_run(root / head))):
+        raise ConfigError(
+            f"There is no run {run!r}, but there is {head!r}.",
+            hint=f"Its checkpoint is named beside it: --checkpoint {tail}, run.trainer({tail!r}).",
+        )
 
 
 def _of_folder(folder: Path, named: str) -> Source:
@@ -150,11 +161,12 @@ def _elsewhere(run: str, root: Path, environ: Mapping[str, str]) -> Source:
     except UnknownRunError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, first_line(error)], error.known) from error
+        raise _not_there(run, root, [*tried, first_line(error)], error.known) from None
     except TrackingError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, f"W&B: {first_line(error)}"]) from error
+        said = first_line(error)
+        raise _not_there(run, root, [*tried, said if said.startswith("W&B") else f"W&B: {said}"]) from None
 
 
 def _remote(path: str, environ: Mapping[str, str]) -> FetchedSource:
@@ -213,15 +225,17 @@ def _path_of_page(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _not_there(run: str, root: Path, tried: list[str], known: tuple[str, ...] = ()) -> ConfigError:
+    # Beside where it would be, else in the experiments.
+    beside = Path(run).expanduser().parent if "/" in run else root
     try:
-        here = [one.name for one in local_runs.folders(root)]
+        here = [one.name for one in local_runs.folders(beside if beside.is_dir() else root)]
     except JadeError:  # there is no such folder
         here = []
+    hint = "tried: " + "\n       ".join(tried)
+    if run.count("/") == 1 and not beside.is_dir():
+        hint += f"\nThe runs of a project are listed by: python -m jade runs {run}"
     return ConfigError(
-        f"There is no run {run!r}.",
-        wanted=run.rpartition("/")[2],
-        choices=[*here, *known],
-        hint="tried: " + "\n       ".join(tried),
+        f"There is no run {run!r}.", wanted=run.rpartition("/")[2], choices=[*here, *known], hint=hint
     )
 
 

@@ -125,9 +125,9 @@ def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str,
     known = json_file.read(folder / ORIGIN)
     if (known.get("path"), known.get("host")) != (answer.path, source.server.host):
         raise ConfigError(
-            f"There is {folder} already, which is not the run {answer.path} pulled before.",
+            f"There is {folder} already, {_what_is_there(known)}.",
             where="--into",
-            hint="Name another folder, or take that one away.",
+            hint="Name another folder, --into DIR, or take that one away.",
         )
     if lock.is_owned(folder):
         raise ConfigError(f"A process trains in {folder} at present.", where="--into")
@@ -142,6 +142,12 @@ def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str,
             hint="Name another folder, or take that one away: nothing of it is overwritten.",
         )
     return files
+
+
+def _what_is_there(known: Mapping[str, Any]) -> str:
+    if "path" not in known:
+        return "which was not pulled: it may be the run itself"
+    return f"which was pulled from {known['path']} of {known.get('server') or known.get('host')}"
 
 
 def _is_as_put(path: Path, entry: Mapping[str, Any], listed: StoredFile | None) -> bool:

@@ -148,7 +148,11 @@ def test_another_run_of_the_same_id_is_not_overwritten(filled, into, other):
     if other == "a run of another server":
         (into / "abc" / "pulled.json").write_text(json.dumps({"path": path, "host": "api.wandb.ai"}))
 
-    with pytest.raises(ConfigError, match="already, which is not the run local/p/abc pulled before"):
+    said = {
+        "a run of this machine": "already, which was not pulled: it may be the run itself.",
+        "a run of another server": "already, which was pulled from local/p/abc of api.wandb.ai.",
+    }[other]
+    with pytest.raises(ConfigError, match=said):
         pull(RemoteSource(path, filled.environ), into)
 
     assert (into / "abc" / "config.yml").read_text() == "seed: 2\n"
