@@ -242,7 +242,7 @@ def parse_options(
         run_name=values["run_name"],
         device=values["device"] or environ.get("DEVICE") or None,
         device_from="--device" if values["device"] else "environment variable DEVICE",
-        experiments_root=Path(values["experiments_root"] or environ.get("EXPERIMENTS_ROOT") or "experiments"),
+        experiments_root=Path(values["experiments_root"] or experiments_folder(environ)),
         tracker=values["tracker"] or "wandb",
         check=values["check"],
         print_config=values["print_config"],
@@ -363,6 +363,11 @@ def _beginning(values: Mapping[str, Any], faults: list[JadeError]) -> dict[str, 
     if "init_attributes" in said:
         said["init_attributes"] = [name.strip() for name in said["init_attributes"].split(",")]
     return {name: (value, f"--{name.replace('_', '-')}") for name, value in said.items()}
+
+
+def experiments_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder that has a folder for each run, which the present one has if nothing is said."""
+    return Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
 
 
 def is_option(key: str) -> bool:

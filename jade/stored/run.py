@@ -54,8 +54,8 @@ def load(
         experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else the project's `experiments`).
 
     Raises:
-        CheckpointError: if there is no such run; near ones are named.
-        TrackingError: if W&B cannot be reached, and the cache has no copy.
+        ConfigError: if there is no such run; near ones are named.
+        TrackingError: if W&B does not give it, or cannot be reached and the cache has no copy.
     """
     if code not in CODE:
         raise ConfigError(f"There is no code {code!r}.", where="code", wanted=code, choices=CODE)

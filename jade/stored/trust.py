@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from jade import json_file
-from jade.errors import JadeError
+from jade.errors import TrustError
 from jade.stored.local_runs import ORIGIN
 from jade.stored.source import Facts, FolderSource, Source
 
 RECORDS = "trusted"  # the folder of them in the cache
-
-
-class TrustError(JadeError):
-    """The code of a run is somebody else's, and nobody has said that it may be executed."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ import pytest
 
 from jade import checkpoint
 from jade.commands import rerun
-from jade.errors import ConfigError
+from jade.errors import ConfigError, TrustError
 from jade.stored import bitwise
 from jade.stored.source import FolderSource
-from jade.stored.trust import TrustError
 from tests.conftest import REPOSITORY
 
 NOISY = """

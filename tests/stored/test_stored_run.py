@@ -15,9 +15,7 @@ import torch
 
 import jade
 from jade import checkpoint
-from jade.errors import CheckpointError, ConfigError, PluginError
-from jade.stored.standin import AbsentDataError
-from jade.stored.trust import TrustError
+from jade.errors import AbsentDataError, CheckpointError, ConfigError, PluginError, TrustError
 
 INPUT = torch.linspace(-1.0, 1.0, 7).reshape(-1, 1)
 
