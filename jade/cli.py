@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import config, lock, resume, scalars
+from jade import config, lock, resume, scalars, snapshot
 from jade.config import Config
-from jade.errors import CheckpointError, ConfigError, JadeError, shown
+from jade.errors import CheckpointError, ConfigError, JadeError, harmless, shown
 from jade.options import AUTO, Options, parse_options
 from jade.record import Record
 from jade.resume import Earlier
 from jade.schedule import DEFAULT_EVERY, schedule_of
 from jade.signals import Stop
+from jade.stored import cache, trust
+from jade.stored.local_runs import ORIGIN
+from jade.stored.source import ContinuedSource
 
 if TYPE_CHECKING:
     from jade.tracking.base import Tracker
@@ -50,8 +53,15 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
 
 def set_up_logging() -> None:
     """Have JADE's lines on stderr, as they are."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("jade").setLevel(logging.INFO)
+
+
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str, Any]) -> tuple[int, Path]:
@@ -124,6 +134,7 @@ def _continue(options: Options, project: Path, stop: Stop) -> int:
         record.was_there = True
         # Again: whoever owned it until now may have changed it.
         earlier = resume.read(folder)
+        _check_trust(earlier, accepted, options, project)
         return _run(accepted, options, project, _Start(record, stop, earlier))
 
 
@@ -145,7 +156,23 @@ def _begin_or_continue(accepted: Config, options: Options, project: Path, stop: 
             return _run(accepted, options, project, _Start(record, stop))
         earlier = resume.read(folder)
         accepted = resume.configuration(earlier, options, accepted)
+        _check_trust(earlier, accepted, options, project)
         return _run(accepted, options, project, _Start(record, stop, earlier, damaged_is_lost=True))
+
+
+def _check_trust(earlier: Earlier, accepted: Config, options: Options, project: Path) -> None:
+    """Refuse to execute the code of a run that was fetched, is another entity's, and is not trusted."""
+    folder = earlier.directory
+    if not (folder / ORIGIN).exists():
+        return
+    is_present = options.code == "current"
+    asked = trust.Asked(
+        accepted.values,
+        None if is_present else snapshot.digest(earlier.code),
+        project if is_present else None,
+    )
+    records = cache.root(options.environ) / trust.RECORDS
+    trust.require(ContinuedSource(folder), asked, records, is_given=options.trust_code)
 
 
 def _record(options: Options) -> Record:

@@ -63,6 +63,10 @@ _FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "{snapshot,current}",
         "help": "code that a continued run uses where it has changed since (default: the run's snapshot)",
     },
+    "--trust-code": {
+        "action": "store_true",
+        "help": "execute the code of a continued run that is another entity's",
+    },
     "--device": {"help": "cpu, cuda, cuda:1, mps (default: DEVICE, else the best there is)"},
     "--experiments-root": {
         "metavar": "DIR",
@@ -150,6 +154,7 @@ class Options:
         environ: the environment, `.env` included.
         params: each JSON that was given, after its place: dotted or nested values that weigh less than the
             overrides.
+        trust_code: whether the code of a continued run that is another entity's may be executed.
     """
 
     files: Mapping[str, Path]
@@ -169,6 +174,7 @@ class Options:
     print_config: bool
     environ: Mapping[str, str]
     params: Sequence[tuple[str, Mapping[str, Any]]]
+    trust_code: bool = False
 
 
 def parse_options(
@@ -241,6 +247,7 @@ def parse_options(
         print_config=values["print_config"],
         environ=environ,
         params=line.params,
+        trust_code=values["trust_code"],
     )
 
 
@@ -309,6 +316,8 @@ def _resumed(
                 hint="--run_id ID, or the variable WANDB_RUN_ID, names it: the same one each time.",
             )
         )
+    if values["trust_code"] and not resume:
+        faults.append(ConfigError("--trust-code is said of a run that --resume names.", where="--trust-code"))
     if resume and resume != AUTO:
         surplus = [f"--{name}" for name in NEEDED if values[name]] + (
             ["--run_id"] if values["run_id"] else []

@@ -9,14 +9,18 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import wandb
 
+from jade import json_file
 from jade.errors import TrackingError
-from jade.tracking.wandb_client import kept_tidy
+from jade.stored import answer
+from jade.stored.local_runs import ORIGIN
+from jade.tracking.wandb_client import is_of_the_client, kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
 NEEDED = (
@@ -67,9 +71,12 @@ class WandbStore:
                 if name.endswith(".pt"):
                     _log.info("fetching %s of %s", name, path)
                 file.download(root=str(beside), replace=True)
+            self._note_owner(path, beside)
             into.parent.mkdir(parents=True, exist_ok=True)
             beside.rename(into)
-        except (wandb.errors.Error, ValueError, OSError) as error:
+        except Exception as error:
+            if not is_of_the_client(error):
+                raise
             if _is_missing(error):
                 return False
             reason = str(error).strip().partition("\n")[0]
@@ -82,16 +89,21 @@ class WandbStore:
                 shutil.rmtree(beside)
         return True
 
+    def _note_owner(self, path: str, folder: Path) -> None:
+        """Note whose run it is if it is somebody else's, as `stored.pull` does: its code is not trusted."""
+        run, viewer = self._api.run(path), self._api.viewer
+        own = (viewer.entity, viewer.username, self._environ.get("WANDB_ENTITY"))
+        if run.entity not in own:
+            known = {"path": path, "owner": run.entity, "url": run.url, "is_foreign": True}
+            json_file.write(folder / ORIGIN, {**known, "pulled": round(time.time(), 3)})
+
     def _files(self, path: str) -> dict[str, Any]:
         if self._api is None:
             self._api = wandb.Api()
         with kept_tidy():
             found = {file.name: file for file in self._api.run(path).files()}
         wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
-        # A name is a path below the run's folder; one that leaves it is nobody's.
-        return {
-            name: found[name] for name in wanted if ".." not in Path(name).parts and not name.startswith("/")
-        }
+        return {name: found[name] for name in answer.safe(wanted, path)}
 
 
 def _is_numbered(name: str) -> bool:

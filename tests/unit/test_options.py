@@ -19,6 +19,7 @@ FLAGS = [
     "--run_id",
     "--resume",
     "--code",
+    "--trust-code",
     "--experiments-root",
     "--device",
     "--epochs",
