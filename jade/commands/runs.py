@@ -17,6 +17,7 @@ from jade.sheet import MOMENT, Sheet
 from jade.stored import runs_sheet, selection
 from jade.stored.find_several import runs_at
 from jade.stored.selection import Listed, Metric
+from jade.texts import plain
 from jade.trials import STATES
 
 GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
@@ -132,4 +133,4 @@ def _told(wanted: Sheet, form: str, about: dict[str, Any]) -> str:
             f"metric  {about['metric']}, to {about['goal']} ({about['why']}; --metric names another)"
         )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return "\n".join(lines) + f"\n\n{table.text(wanted, width, time.time())}"
+    return "\n".join(map(plain, lines)) + f"\n\n{table.text(wanted, width, time.time())}"

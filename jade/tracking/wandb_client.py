@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import wandb
 
+from jade import scalars
 from jade.errors import JadeError, TrackingError, UnreachableError
 from jade.tracking.wandb_run import DEFAULT_PROJECT, has_credentials
 
@@ -182,13 +183,13 @@ def number(value: object) -> float | None:
     """Return a number that a server gives, also as a text where JSON has none; None for anything else."""
     if isinstance(value, str):
         return _NUMBERS.get(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if isinstance(value, float) else scalars.number(value)
 
 
 def seconds(moment: str | None) -> float | None:
     """Return a moment that a server gives, in seconds since 1970."""
     try:
         found = datetime.fromisoformat(moment or "")
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):  # beyond every calendar, or no moment
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
