@@ -110,6 +110,11 @@ def harmless(text: str) -> str:
     return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says at first; the rest is often advice for somebody else."""
+    return str(error).strip().partition("\n")[0]
+
+
 def nearest(wanted: str, choices: Iterable[str]) -> str | None:
     """Return the name in `choices` that `wanted` was most likely meant to be, or None."""
     by_folded = {choice.casefold(): choice for choice in choices}

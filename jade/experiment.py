@@ -259,6 +259,8 @@ class _Run:
         self._journal.progress = progress.choose(self._accepted.values["epochs"])  # which a sweep may set
         checkpoints = Checkpoints(self._record.directory, around.schedule.kept)
         plan = replace(assembly.plan, aim=around.schedule.aim(self._swept_aim()))
+        if plan.aim is not None:
+            self._journal.metrics.modes[plan.aim.metric] = plan.aim.mode
         self._publishing = Publishing(
             self._tracker, self._record, around.schedule, self._accepted, self._sweep
         )

@@ -98,7 +98,9 @@ class Plugins:
     def located(self, path: Path) -> Path:
         """Return where an architecture file lies that was named from the folder the process started in."""
         if self._outside is None:
-            return Path(os.path.normpath(self._started_in / path))  # ../ may lead out of the project
+            # ../ may lead out of the project, and a notebook is in a folder of it.
+            found = [Path(os.path.normpath(folder / path)) for folder in (self._started_in, self.project)]
+            return next((one for one in found if one.is_file()), found[0])
         # The copy has the project's files under their paths in it, however the file was named then. Beside
         # it may lie what is no part of it, and was not looked at by whoever trusts it.
         parts = Path(os.path.normpath(path)).parts

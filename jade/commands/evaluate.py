@@ -19,7 +19,7 @@ from jade.stored.run import CODE, load
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluate a stored run; return the exit code."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_intermixed_args(arguments)  # a name may follow a flag
     if given.into is not None and given.into.exists() and not given.into.is_dir():
         raise ConfigError(f"{given.into} is no folder.", where="--into")
     opened = load(
@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("run", metavar="RUN", help="folder, id, entity/project/id or entity/project/name:alias")
-    add("names", metavar="NAME", nargs="*", help="evaluations, or metrics EVALUATION/part (default all)")
+    add(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        default=[],
+        help="evaluations, or metrics EVALUATION/part (default all)",
+    )
     add("--data_conf", metavar="FILE", help="data file, instead of the run's own")
     add("--eval_conf", metavar="FILE", help="evaluation file, instead of the run's own")
     add("--checkpoint", metavar="WHICH", default="last", help="last, best, or iterations (default last)")

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog="python -m jade export",
         description="Write the networks of a stored run as safetensors files.",
-        epilog="Nothing of the run's code is imported. Needs safetensors: pip install 'jade[safetensors]'.",
+        epilog="Nothing of the run's code is imported. Needs safetensors: pip install safetensors.",
     )
     add = parser.add_argument
     add("run", metavar="RUN", help="its folder, its id, entity/project/id or an artifact on W&B")

@@ -17,7 +17,7 @@ FILE = Path("plot.png")
 
 def run(arguments: Sequence[str]) -> int:
     """Draw the runs; return the exit code."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_intermixed_args(arguments)  # a run may follow a flag
     # numpy takes a tenth of a second, which the list of commands does not need.
     from jade.stored import curve_picture, history
     from jade.stored.curves import Logged, Wanted

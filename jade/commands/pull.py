@@ -17,6 +17,7 @@ from jade.stored import pull
 from jade.stored.find import experiments_root, find
 from jade.stored.pull import CHECKPOINTS, Pulled
 from jade.stored.remote import FetchedSource
+from jade.texts import size
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -71,8 +72,7 @@ def _told(pulled: Pulled) -> str:
     folder = pulled.folder.absolute()
     shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     count = f"{len(pulled.changed)} file{'' if len(pulled.changed) == 1 else 's'}"
-    size = f"{pulled.size / 1e6:.1f} MB" if pulled.size >= 1e5 else f"{pulled.size} bytes"
-    what = f"{count}, {size}" if pulled.changed else "nothing has changed"
+    what = f"{count}, {size(pulled.size)}" if pulled.changed else "nothing has changed"
     done = "brought up to date" if pulled.was_there else "pulled"
     quoted = shlex.quote(str(shown))
     return (

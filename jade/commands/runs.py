@@ -17,6 +17,7 @@ from jade.sheet import MOMENT, Sheet
 from jade.stored import runs_sheet, selection
 from jade.stored.find_several import runs_at
 from jade.stored.selection import Listed, Metric
+from jade.summary import BEST
 from jade.texts import plain
 from jade.trials import STATES
 
@@ -82,7 +83,7 @@ def _filters(texts: Sequence[str]) -> dict[str, list[Any]]:
 def _metric_in(found: Sequence[Listed], key: str | None) -> str | None:
     """Return what runs are sorted by, where that is a metric."""
     known = {name for row in found for name in selection.metrics_of(row.facts)}
-    return key if key is not None and key.removesuffix(selection.BEST) in known else None
+    return key if key is not None and key.removesuffix(BEST) in known else None
 
 
 def _sheet(

@@ -174,7 +174,7 @@ def _write(files: Mapping[Path, tuple[Mapping[str, torch.Tensor], dict[str, str]
         raise ConfigError(
             "export needs safetensors, which is not installed.",
             where="python -m jade export",
-            hint="pip install 'jade[safetensors]'",
+            hint="pip install safetensors",
         ) from None
     folder = next(iter(files)).parent
     made = list(_missing(folder))

@@ -5,6 +5,7 @@ What is on this machine goes first. Who finds nothing is told where it was looke
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError
+from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError, first_line
+from jade.options import project_environment
+from jade.plugins import FOLDERS
 from jade.stored import cache, local_runs
 from jade.stored.answer import UnknownRunError
 from jade.stored.source import Facts, FolderSource, Source
@@ -31,9 +34,29 @@ _PAGE = re.compile(r"/([^/]+)/([^/]+)/runs/([^/]+)(?:/.*)?")
 _ARTIFACT_PAGE = re.compile(r"/([^/]+)/([^/]+)/artifacts/[^/]+/([^/]+)/([^/]+)(?:/.*)?")
 
 
+def project() -> Path:
+    """Return the folder of the project: the present one, or the nearest above it that has modules of JADE's.
+
+    A notebook's present folder is that of the notebook.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), here)
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / "modules" / kind).is_dir() for kind in FOLDERS.values())
+
+
+def project_environ() -> dict[str, str]:
+    """Return the environment with the variables of the project's `.env` that the shell has not set."""
+    path = project() / ".env"
+    return project_environment(os.environ, str(path) if path.is_file() else None)
+
+
 def experiments_root(environ: Mapping[str, str]) -> Path:
-    """Return the folder that has a folder for each run."""
-    return Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    """Return the folder that has a folder for each run, in the project if it is not said elsewhere."""
+    root = Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    return root if project() == Path.cwd() else project() / root
 
 
 def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:
@@ -59,9 +82,20 @@ def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:
         return _of_folder(folder, run)
     if "/" not in run and _is_run(root / run):
         return FolderSource(root / run, run)
+    _refuse_a_checkpoint(run, root)
     if run.startswith((".", "~", "/")) or len(run.split("/")) > 3:
         raise _not_there(run, root, [f"the folder {folder.absolute()}"])
     return _elsewhere(run, root, environ)
+
+
+def _refuse_a_checkpoint(run: str, root: Path) -> None:
+    """Refuse RUN:checkpoint, which a run of this machine is called nowhere but in init_from."""
+    head, colon, tail = run.rpartition(":")
+    if colon and (_is_run(Path(head).expanduser()) or ("/" not in head and _is_run(root / head))):
+        raise ConfigError(
+            f"There is no run {run!r}, but there is {head!r}.",
+            hint=f"Its checkpoint is named beside it: --checkpoint {tail}, run.trainer({tail!r}).",
+        )
 
 
 def _of_folder(folder: Path, named: str) -> Source:
@@ -127,11 +161,12 @@ def _elsewhere(run: str, root: Path, environ: Mapping[str, str]) -> Source:
     except UnknownRunError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, _first_line(error)], error.known) from error
+        raise _not_there(run, root, [*tried, first_line(error)], error.known) from None
     except TrackingError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, f"W&B: {_first_line(error)}"]) from error
+        said = first_line(error)
+        raise _not_there(run, root, [*tried, said if said.startswith("W&B") else f"W&B: {said}"]) from None
 
 
 def _remote(path: str, environ: Mapping[str, str]) -> FetchedSource:
@@ -161,7 +196,7 @@ def _completed(path: str, server: WandbFiles, environ: Mapping[str, str]) -> str
         if len(known) == 1:
             return known[0]
         several = f"The cache has {', '.join(known)}." if known else f"The cache has no run {path!r}."
-        raise UnreachableError(f"{_first_line(error)} {several}") from error
+        raise UnreachableError(f"{first_line(error)} {several}") from error
 
 
 def _path_of_page(url: str, environ: Mapping[str, str]) -> str:
@@ -190,21 +225,19 @@ def _path_of_page(url: str, environ: Mapping[str, str]) -> str:
 
 
 def _not_there(run: str, root: Path, tried: list[str], known: tuple[str, ...] = ()) -> ConfigError:
+    # Beside where it would be, else in the experiments.
+    beside = Path(run).expanduser().parent if "/" in run else root
     try:
-        here = [one.name for one in local_runs.folders(root)]
+        here = [one.name for one in local_runs.folders(beside if beside.is_dir() else root)]
     except JadeError:  # there is no such folder
         here = []
+    hint = "tried: " + "\n       ".join(tried)
+    if run.count("/") == 1 and not beside.is_dir():
+        hint += f"\nThe runs of a project are listed by: python -m jade runs {run}"
     return ConfigError(
-        f"There is no run {run!r}.",
-        wanted=run.rpartition("/")[2],
-        choices=[*here, *known],
-        hint="tried: " + "\n       ".join(tried),
+        f"There is no run {run!r}.", wanted=run.rpartition("/")[2], choices=[*here, *known], hint=hint
     )
 
 
 def _is_run(folder: Path) -> bool:
     return (folder / local_runs.CONFIG).is_file() or (folder / local_runs.STATUS).is_file()
-
-
-def _first_line(error: JadeError) -> str:
-    return str(error).partition("\n")[0]

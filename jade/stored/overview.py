@@ -17,8 +17,9 @@ from jade import json_file, params, snapshot, summary
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.selection import BEST, metrics_of
+from jade.stored.selection import metrics_of
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.texts import moment
 
 STATUS, FACTS, DIFF = local_runs.STATUS, local_runs.FACTS, "git.diff"
@@ -38,6 +39,7 @@ def about(source: Source) -> dict[str, Any]:
     small = [name for name in (STATUS, FACTS, *_YAML) if name in files]
     source.fetch(small)
     status, begun = (json_file.read(source.folder / name) for name in (STATUS, FACTS))
+    written = _written(source.folder)
     return {
         "run": _run(source, facts),
         "began": moment(facts.began) if facts.began is not None else None,
@@ -46,8 +48,8 @@ def about(source: Source) -> dict[str, Any]:
         "iterations": facts.iterations,
         "epochs": facts.epochs,
         "command": _command(begun),
-        "config": dict(facts.params),
-        "changed": _changed(source.folder, facts.params),
+        "config": _ordered(facts.params, written),
+        "changed": _changed(facts.params, written),
         "metrics": _metrics(facts, status),
         "checkpoints": [_checkpoint(one) for one in checkpoints.listed(source)],
         "files": _kinds(files),
@@ -84,11 +86,23 @@ def _command(begun: Mapping[str, Any]) -> dict[str, Any]:
     return {"text": shlex.join(words) if words else None, "folder": begun.get("folder")}
 
 
-def _changed(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _written(folder: Path) -> dict[str, Any]:
+    """Return the values of the run's YAML files by their dotted keys."""
+    return {
+        key: value
+        for name, section in _YAML.items()
+        for key, value in params.flatten({section: _yaml(folder / name)}).items()
+    }
+
+
+def _ordered(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as its files are written, the rest sorted: a server says it in any order."""
+    keys = [key for key in written if key in config]
+    return {key: config[key] for key in (*keys, *sorted(config.keys() - set(keys)))}
+
+
+def _changed(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the run's YAML files that the flags, the environment or a sweep replaced."""
-    written: dict[str, Any] = {}
-    for name, section in _YAML.items():
-        written |= params.flatten({section: _yaml(folder / name)})
     return {
         key: value
         for key, value in written.items()
@@ -113,7 +127,7 @@ def _metrics(facts: Facts, status: Mapping[str, Any]) -> dict[str, dict[str, Any
             "last": facts.summary.get(name),
             "best": facts.summary.get(f"{name}{BEST}"),
             "best_at": _mapping(said.get(name)).get("best_at"),
-            "goal": "maximize" if summary.more_is_better(name) else "minimize",
+            "goal": "maximize" if summary.is_max(name, _mapping(said.get(name))) else "minimize",
         }
         for name in metrics_of(facts)
     }

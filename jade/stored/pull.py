@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jade import json_file, lock
+from jade import checkpoint_index, json_file, lock
 from jade.errors import CheckpointError, ConfigError
 from jade.stored.answer import Answer
 from jade.stored.local_runs import ORIGIN, STATUS
 from jade.stored.remote import FetchedSource
 from jade.stored.source import Facts, StoredFile, digest_of_file
+from jade.summary import BEST
 
 CHECKPOINTS = ("last", "best", "all", "none")
-_NAMES = {"last": ("model.pt",), "best": ("best.pt",), "none": ()}
+_NAMES = {"last": (checkpoint_index.BACKUP,), "best": (checkpoint_index.BEST,), "none": ()}
 # What wandb writes of its own accord; a run that was begun here has none of it in its folder.
 _OF_WANDB = re.compile(
     r"config\.yaml|output\.log|requirements\.txt|diff\.patch|conda-environment\.yaml|wandb-.*"
 )
-_BEST = "/best"
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str,
     known = json_file.read(folder / ORIGIN)
     if (known.get("path"), known.get("host")) != (answer.path, source.server.host):
         raise ConfigError(
-            f"There is {folder} already, which is not the run {answer.path} pulled before.",
+            f"There is {folder} already, {_what_is_there(known)}.",
             where="--into",
-            hint="Name another folder, or take that one away.",
+            hint="Name another folder, --into DIR, or take that one away.",
         )
     if lock.is_owned(folder):
         raise ConfigError(f"A process trains in {folder} at present.", where="--into")
@@ -142,6 +142,12 @@ def _before(folder: Path, answer: Answer, source: FetchedSource) -> Mapping[str,
             hint="Name another folder, or take that one away: nothing of it is overwritten.",
         )
     return files
+
+
+def _what_is_there(known: Mapping[str, Any]) -> str:
+    if "path" not in known:
+        return "which was not pulled: it may be the run itself"
+    return f"which was pulled from {known['path']} of {known.get('server') or known.get('host')}"
 
 
 def _is_as_put(path: Path, entry: Mapping[str, Any], listed: StoredFile | None) -> bool:
@@ -161,9 +167,9 @@ def _is_same(path: Path, wanted: StoredFile) -> bool:
 def _status(facts: Facts) -> dict[str, Any]:
     """Return what the run's own `status.json` would say, as far as the server knows it."""
     metrics = {
-        name: {"last": value, "best": facts.summary.get(f"{name}{_BEST}")}
+        name: {"last": value, "best": facts.summary.get(f"{name}{BEST}")}
         for name, value in facts.summary.items()
-        if not (name.endswith(_BEST) and name.removesuffix(_BEST) in facts.summary)
+        if not (name.endswith(BEST) and name.removesuffix(BEST) in facts.summary)
     }
     known = {
         "run": facts.run_id,

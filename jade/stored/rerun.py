@@ -20,6 +20,9 @@ from jade.stored import bitwise, package_versions
 from jade.stored.run import StoredRun, load
 from jade.stored.source import FolderSource
 
+# What is kept on W&B, and how long a process may take, is said anew.
+_NOT_AGAIN = ("time_limit", "artifacts", "keep_artifacts")
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +48,7 @@ def rerun(name: str, options: Options, *, trust_code: bool) -> int:
     ]
     if differing:
         _log.warning("What differs from when %s was trained: %s.", name, "; ".join(dict.fromkeys(differing)))
-    said = {name: value for name, value in earlier.schedule.items() if name != "time_limit"}
+    said = {name: value for name, value in earlier.schedule.items() if name not in _NOT_AGAIN}
     facts = {
         "rerun_of": {"run": run.source.label, "id": run.id},
         "git_commit": earlier.facts.get("git_commit"),

@@ -7,7 +7,6 @@ built.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from jade import isolated, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
-from jade.options import project_environment
 from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.local_runs import METRICS
+from jade.stored.local_runs import METRICS, SAYING
 from jade.stored.readonly import frozen
 from jade.stored.source import Facts, Source
 from jade.texts import plain
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from jade.trainer import Trainer
 
 CODE = ("snapshot", "current")
-# What says which configuration and code a run had.
-_SAYING = ("config.yml", "environment.json", "yaml/")
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +50,9 @@ def load(
         run: the run's folder, its id in the experiments root, `entity/project/run_id` on W&B, or an artifact
             `entity/project/name:alias`.
         code: "snapshot", the copy that the run made of its code, imported under a name of its own; or
-            "current", the `modules/` of the present folder.
+            "current", the `modules/` of the project that the present folder is in.
         trust_code: whether code that is another entity's may be executed; remembered for the same code.
-        experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else `experiments`).
+        experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else the project's `experiments`).
 
     Raises:
         CheckpointError: if there is no such run; near ones are named.
@@ -64,7 +60,7 @@ def load(
     """
     if code not in CODE:
         raise ConfigError(f"There is no code {code!r}.", where="code", wanted=code, choices=CODE)
-    environ = project_environment(os.environ)
+    environ = find.project_environ()
     root = Path(experiments_root) if experiments_root is not None else find.experiments_root(environ)
     source = run if isinstance(run, Source) else find.find(str(run), root, environ)
     return StoredRun(source, environ, code=code, trust_code=trust_code)
@@ -252,10 +248,10 @@ class StoredRun:
         from jade.stored.opened import with_section  # torch takes more than a second
 
         opened = self._opened
+        trainer, state = self._with_weights(opened, checkpoint, device)
         for section, path in files.items():
             if path is not None:
                 opened = with_section(opened, section, Path(path), self._environ)
-        trainer, state = self._with_weights(opened, checkpoint, device)
         return opened.evaluate(trainer, state, [names] if isinstance(names, str) else names)
 
     def open_code(self) -> Path:
@@ -284,7 +280,7 @@ class StoredRun:
 
     @cached_property
     def _earlier(self) -> resume.Earlier:
-        self.source.fetch_all(*_SAYING)
+        self.source.fetch_all(*SAYING)
         if not (self.folder / resume.CONFIG).is_file():
             raise CheckpointError(
                 f"The run {self.source.label} has no {resume.CONFIG}: it ended before it began,"
@@ -333,10 +329,10 @@ class StoredRun:
 
 
 def _present() -> Path:
-    project = Path.cwd()
+    project = find.project()
     if not (project / "modules").is_dir():
         raise ConfigError(
-            f"There is no folder modules/ in {project}.",
+            f"There is no folder modules/ in {project}, nor above it.",
             where="code='current'",
             hint="code='snapshot' uses the run's own copy.",
         )

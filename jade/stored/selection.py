@@ -16,11 +16,8 @@ from jade.errors import CheckpointError, ConfigError, nearest
 from jade.sheet import order
 from jade.stored import local_runs
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.trials import STATES, differing
-
-BEST = "/best"
-# What W&B's summary has beside metrics.
-_COUNTERS = ("row", "iterations", "epochs")
 
 
 @dataclass(frozen=True)
@@ -184,15 +181,15 @@ def metric_of(
 
 def metrics_of(facts: Facts) -> list[str]:
     """Return the names of what a run has logged, without those of best values."""
-    names = [name for name in facts.summary if not name.startswith("_") and name not in _COUNTERS]
-    return [name for name in names if not (name.endswith(BEST) and name.removesuffix(BEST) in facts.summary)]
+    known = facts.summary
+    return [name for name in known if not (name.endswith(BEST) and name.removesuffix(BEST) in known)]
 
 
 def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
     """Yield by what runs kept their best checkpoint."""
     for row in rows:
         folder = row.source.folder
-        best = checkpoint_index.read(folder).get("best.pt", {})
+        best = checkpoint_index.read(folder).get(checkpoint_index.BEST, {})
         schedule = json_file.read(folder / local_runs.FACTS).get("schedule")
         asked = schedule if isinstance(schedule, dict) else {}
         for name, mode in (

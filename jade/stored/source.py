@@ -17,6 +17,7 @@ from jade import json_file, scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
 from jade.stored.local_runs import ORIGIN
+from jade.summary import BEST
 
 # What a run's folder has beside the run's own files: wandb's copies, the lock, what is half written.
 _NOT_THE_RUNS = ("wandb", "lock", "__pycache__")
@@ -176,7 +177,7 @@ def facts_of(folder: Path) -> Facts:
     run = local_runs.run_of(folder)
     status = run.status
     summary = {name: known.get("last") for name, known in run.metrics.items()}
-    summary |= {f"{name}/best": known.get("best") for name, known in run.metrics.items()}
+    summary |= {f"{name}{BEST}": known.get("best") for name, known in run.metrics.items()}
     return Facts(
         run_id=folder.name,
         name=str(status.get("name") or folder.name),

@@ -15,15 +15,21 @@ from urllib.parse import urlsplit
 import wandb
 from wandb.apis.public.runs import RunNotFoundError
 
-from jade import params
 from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
 from jade.stored.source import Facts, StoredFile
-from jade.tracking.wandb_client import Client, is_of_the_client, kept_tidy, number, seconds
+from jade.tracking.wandb_client import (
+    Client,
+    is_of_the_client,
+    kept_tidy,
+    number,
+    params_of,
+    seconds,
+    state_of,
+)
 from jade.tracking.wandb_run import UNCONNECTED
 
 PAGE = 500  # runs or files in one answer
 NAMED = 200  # that an unknown one is compared with
-STATES = {"preempting": "preempted"}
 _COUNTED = ("iterations", "epochs")
 
 
@@ -253,8 +259,8 @@ class WandbFiles:
         return Facts(
             run_id=run.id,
             name=str(run.name or run.id),
-            state=STATES.get(run.state, str(run.state)),
-            params=params.flatten({key: value for key, value in run.config.items() if key != "_wandb"}),
+            state=state_of(run),
+            params=params_of(run),
             summary={
                 name: value
                 for name, value in summary.items()

@@ -17,7 +17,7 @@ from typing import Any
 import wandb
 
 from jade import json_file
-from jade.errors import TrackingError
+from jade.errors import TrackingError, first_line
 from jade.stored import answer
 from jade.stored.local_runs import ORIGIN
 from jade.tracking.wandb_client import is_of_the_client, kept_tidy
@@ -79,7 +79,7 @@ class WandbStore:
                 raise
             if _is_missing(error):
                 return False
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise TrackingError(
                 f"The run {path} cannot be fetched from W&B: {reason}",
                 hint="Without W&B: --tracker local, or WANDB_MODE=offline.",

@@ -55,7 +55,7 @@ def test_one_run_and_many_are_drawn_into_the_file_that_is_named(experiments, cap
 
     assert plot.run(["run3"]) == 0
     assert plot.run(["experiments", "-o", "made/all.svg", "--x", "time", "--smooth", "0.8", "--log"]) == 0
-    assert plot.run(["run3", "experiments/run4", "--metric", "Acc", "-o", "two.pdf", "--x", "epochs"]) == 0
+    assert plot.run(["run3", "--metric", "Acc", "-o", "two.pdf", "experiments/run4", "--x", "epochs"]) == 0
 
     assert capsys.readouterr().out.splitlines() == [
         "picture  plot.png", "picture  made/all.svg", "picture  two.pdf",

@@ -46,6 +46,19 @@ class Words(Evaluation):
     assert path.read_text() == "after 6"
 
 
+def test_names_may_follow_flags(run, capsys):
+    assert evaluate.run([str(run), "--device", "cpu", "Error", "--format", "json"]) == 0
+
+    assert list(json.loads(capsys.readouterr().out)) == ["Error"]
+
+
+def test_no_run_is_the_only_name_that_is_missed(capsys):
+    with pytest.raises(SystemExit):
+        evaluate.run(["--checkpoint", "best"])
+
+    assert "the following arguments are required: RUN\n" in capsys.readouterr().err
+
+
 def test_a_checkpoint_that_is_not_there_is_refused(run):
     with pytest.raises(CheckpointError, match="has no checkpoint '4'"):
         evaluate.run([str(run), "--checkpoint", "4"])

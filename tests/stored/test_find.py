@@ -64,6 +64,40 @@ def test_a_folder_that_is_not_there_is_not_looked_for_elsewhere(root, environ, n
     assert "W&B" not in str(caught.value)
 
 
+def test_a_folder_that_is_not_there_names_those_beside_where_it_would_be(root, environ, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        find(str(root / "abc132"), tmp_path / "other", environ)
+
+    assert "did you mean: abc123\n  known: abc123" in str(caught.value)
+
+
+def test_a_project_is_no_run_and_says_how_its_runs_are_listed(root, environ):
+    with pytest.raises(ConfigError) as caught:
+        find("me/project", root, environ)
+
+    assert "are listed by: python -m jade runs me/project" in str(caught.value)
+
+
+@pytest.mark.parametrize("named", ["abc123:best", "{root}/abc123:best"])
+def test_a_checkpoint_behind_a_run_is_told_where_it_belongs(root, environ, named):
+    named = named.format(root=root)
+
+    with pytest.raises(ConfigError) as caught:
+        find(named, root, environ)
+
+    assert str(caught.value) == (
+        f"There is no run {named!r}, but there is {named.removesuffix(':best')!r}.\n"
+        "  Its checkpoint is named beside it: --checkpoint best, run.trainer('best')."
+    )
+
+
+def test_nothing_but_what_is_told_is_in_the_traceback(root, environ):
+    with pytest.raises(ConfigError) as caught:
+        find("abc132", root, environ)
+
+    assert caught.value.__suppress_context__
+
+
 def test_folders_that_are_no_run_say_what_they_are(root, environ, tmp_path):
     (tmp_path / "empty").mkdir()
 

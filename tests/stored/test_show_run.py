@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -90,6 +91,24 @@ def test_everything_that_is_known_is_gathered(folder):
     assert (found["code"]["commit"], found["code"]["diff"], found["code"]["files"]) == ("c0ffee", 1500, 1)
     assert len(found["code"]["digest"]) == 64
     assert found["versions"] == {"python": "3.11.7", "torch": "2.6.0", "numpy": "2.0"}
+
+
+def test_the_config_is_in_the_order_of_its_files_wherever_it_is_from(folder):
+    class AnyOrder(FolderSource):
+        def facts(self):
+            found = super().facts()
+            known = {
+                "seed": 1,
+                "epochs": 2,
+                "model.params.lr": 1.0,
+                "model.class": "VIB",
+                "arch_impl": "a.py",
+            }
+            return replace(found, params=known)
+
+    found = about(AnyOrder(folder))
+
+    assert list(found["config"]) == ["model.class", "model.params.lr", "arch_impl", "epochs", "seed"]
 
 
 def test_the_text_has_what_a_person_wants_to_know(folder):

@@ -190,8 +190,9 @@ def test_an_architecture_is_built_from_the_runs_own_file(project, elsewhere):
     run = elsewhere(project.train("run"))
 
     assert run.architecture("Net", hidden=3)[0].out_features == 3
-    with pytest.raises(PluginError, match="did you mean: Net"):
+    with pytest.raises(PluginError, match="did you mean: Net") as fault:
         run.architecture("Nett", hidden=3)
+    assert not hasattr(fault.value, "__notes__")
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(project, elsewhere):
@@ -393,3 +394,36 @@ def test_the_same_code_in_two_folders_is_as_good_as_in_one(project, elsewhere, t
 
     assert type(trainers[0]) is type(trainers[1])
     assert torch.equal(trainers[0](INPUT), trainers[1](INPUT))
+
+
+def test_a_notebook_in_a_folder_of_the_project_finds_its_runs_variables_and_modules(
+    project, monkeypatch, tmp_path
+):
+    project.train("run")
+    (project.folder / ".env").write_text(f"POINTS_ROOT={tmp_path / 'said'}\n")
+    monkeypatch.delenv("POINTS_ROOT")
+    (project.folder / "notebooks" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(project.folder / "notebooks" / "mine")
+
+    run = jade.load_stored("run", code="current")
+
+    assert run.folder == project.folder / "experiments" / "run"
+    assert run.flat["data.train.params.root"] == str(tmp_path / "said")
+    assert run.trainer(device="cpu").iterations == 6
+    assert [run.id for run in jade.runs()] == ["run"]
+
+
+def test_another_data_file_is_for_the_evaluations_and_need_not_have_what_the_trainer_wants(
+    project, elsewhere, tmp_path
+):
+    text = EVALUATION_ON_OTHER.replace("ROOT", str(project.data))
+    (tmp_path / "other.yml").write_text(text)
+    (tmp_path / "eval.yml").write_text("Error: {class: Error, params: {evaluate_on: other}}\n")
+    run = elsewhere(project.train("run"))
+
+    found = run.evaluate(data_conf=tmp_path / "other.yml", eval_conf=tmp_path / "eval.yml", device="cpu")
+
+    assert found == {"Error": pytest.approx(run.summary["Error"])}
+
+
+EVALUATION_ON_OTHER = "other: {class: Points, params: {root: ROOT}}\n"
