@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jade import config, lock, resume, scalars, snapshot
 from jade.config import Config
-from jade.errors import CheckpointError, ConfigError, JadeError, shown
+from jade.errors import CheckpointError, ConfigError, JadeError, harmless, shown
 from jade.options import AUTO, Options, parse_options
 from jade.record import Record
 from jade.resume import Earlier
@@ -52,8 +52,15 @@ def main(arguments: Sequence[str], project: Path | None = None) -> int:
 
 def set_up_logging() -> None:
     """Have JADE's lines on stderr, as they are."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("jade").setLevel(logging.INFO)
+
+
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
 
 
 def run_again(

@@ -7,9 +7,12 @@ Every module of JADE raises these for bad input and nothing else; a bug keeps it
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 KNOWN_NAMES_SHOWN = 30
+# Orders to a terminal, other ends of lines, and what turns the direction of writing.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class JadeError(Exception):
@@ -50,7 +53,7 @@ class JadeError(Exception):
             lines.append(f"  known: {_listed(known)}")
         if hint:
             lines.append("  " + hint.replace("\n", "\n  "))
-        super().__init__("\n".join(lines))
+        super().__init__(harmless("\n".join(lines)))
 
 
 class ConfigError(JadeError):
@@ -107,7 +110,12 @@ def raise_all(faults: Sequence[JadeError]) -> None:
 
 def shown(error: JadeError) -> str:
     """Return an error as it is printed: its text, and what was noted on its way."""
-    return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))])
+    return "\n".join([str(error), *(f"  {harmless(note)}" for note in getattr(error, "__notes__", []))])
+
+
+def harmless(text: str) -> str:
+    """Return lines without what a terminal would obey: what is wrong may be a stranger's text."""
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def first_line(error: BaseException) -> str:

@@ -27,6 +27,7 @@ _TRUE = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"}
 _FALSE = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"}
 
 
+MOST_VALUES = 1_000_000
 UNTAGGED = "untagged"
 TEXT = "tag:yaml.org,2002:str"
 MERGE = "tag:yaml.org,2002:merge"
@@ -99,11 +100,33 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any YAML value
     loader = Loader(text)
     try:
         node = loader.get_single_node()
+        refuse_bomb(node)
         return None if node is None else _value(node, ())
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
     finally:
         loader.dispose()
+
+
+def refuse_bomb(node: yaml.Node | None) -> None:
+    """Refuse a text whose aliases stand for so much that nobody has meant it.
+
+    Raises:
+        yaml.YAMLError: if it does.
+        RecursionError: if it is nested too deeply.
+    """
+    if node is not None and _count(node, {}) > MOST_VALUES:
+        raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES} values")
+
+
+def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in known:
+        known[node] = 0  # of an alias within itself, which is somebody else's to refuse
+        inner = (part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,)))
+        known[node] = 1 + sum(_count(part, known) for part in inner)
+    return known[node]
 
 
 def _value(node: yaml.Node, around: tuple[yaml.Node, ...]) -> Any:  # noqa: ANN401 - any YAML value
@@ -178,4 +201,6 @@ def number(value: object) -> float | None:
 
 def whole(value: object) -> int | None:
     """Return a value that a file says, if it is a whole number."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if number(value) is not None else None

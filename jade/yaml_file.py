@@ -79,6 +79,7 @@ def root_of(path: Path, where: str, loader: type[yaml.SafeLoader]) -> tuple[str,
     text = _text(path, where)
     try:
         node = yaml.compose(text, Loader=loader)
+        scalars.refuse_bomb(node)
     except yaml.YAMLError as error:
         raise syntax_error(path, text, error) from None
     except RecursionError:

@@ -18,6 +18,7 @@ from jade.stored import runs_sheet, selection
 from jade.stored.find_several import runs_at
 from jade.stored.selection import Listed, Metric
 from jade.summary import BEST
+from jade.texts import plain
 from jade.trials import GOAL_OF, STATES
 
 
@@ -131,4 +132,4 @@ def _told(wanted: Sheet, form: str, about: dict[str, Any]) -> str:
             f"metric  {about['metric']}, to {about['goal']} ({about['why']}; --metric names another)"
         )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return "\n".join(lines) + f"\n\n{table.text(wanted, width, time.time())}"
+    return "\n".join(map(plain, lines)) + f"\n\n{table.text(wanted, width, time.time())}"

@@ -59,6 +59,14 @@ class Wanted:
     part: Path
 
 
+class _Session(requests.Session):
+    """Shows nobody anything when it is sent elsewhere; requests itself shows what ~/.netrc has."""
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        if self.should_strip_auth(response.request.url or "", prepared_request.url or ""):
+            prepared_request.headers.pop("Authorization", None)
+
+
 def download_all(wanted: Sequence[Wanted], told: Told, done: Callable[[Wanted], None]) -> None:
     """Have many files whole: small ones some at once, for each takes the way there and back; then the others.
 
@@ -77,7 +85,7 @@ def download_all(wanted: Sequence[Wanted], told: Told, done: Callable[[Wanted], 
         with mine:
             told(count)
 
-    with requests.Session() as session, ThreadPoolExecutor(AT_ONCE) as pool:
+    with _Session() as session, ThreadPoolExecutor(AT_ONCE) as pool:
 
         def one(file: Wanted) -> None:
             download(file, counted, session)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jade.errors import CheckpointError
+from jade.texts import plain
 
 Column = npt.NDArray[Any]
 WHOLE = ("iterations", "epochs")
@@ -58,7 +59,7 @@ class History(Mapping[str, Column]):
         return len(self._columns)
 
     def __repr__(self) -> str:
-        return f"History({self.rows} rows; {', '.join(self.metrics) or 'no metric'})"
+        return plain(f"History({self.rows} rows; {', '.join(self.metrics) or 'no metric'})")
 
     @property
     def rows(self) -> int:
@@ -127,7 +128,7 @@ def _counter(name: str, rows: Sequence[Mapping[str, Any]]) -> Column:
 def _row(line: str) -> Mapping[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and isinstance(row.get("metrics"), dict) else None
 

@@ -25,6 +25,7 @@ FACTS, ORIGIN = "environment.json", "pulled.json"
 SAYING = (CONFIG, FACTS, "yaml/")
 
 # In C where PyYAML has it: a config takes a millisecond instead of ten.
+MOST_NESTED = 500
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -79,7 +80,7 @@ def run_of(folder: Path) -> LocalRun:
     try:
         run = _run(folder)
         return replace(run, facts=json_file.read(folder / FACTS), origin=json_file.read(folder / ORIGIN))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except _UNREADABLE as error:
         reason = first_line(error)
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
 
@@ -111,7 +112,7 @@ def read(
     for one in _folders(folder):
         try:
             found.append(_run(one))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except _UNREADABLE as error:
             reason = first_line(error)
             warnings.append(f"{one} is left out: its {_damaged(error)} cannot be read ({reason}).")
     if not found:
@@ -157,12 +158,21 @@ def _run(folder: Path) -> LocalRun:
 
 def _runs_elsewhere(folder: Path, status: Mapping[str, Any]) -> bool:
     """Say whether a run was fetched while it was running, and has not gone on in its folder since."""
-    pulled = json_file.read(folder / ORIGIN).get("pulled")
-    return pulled is not None and status.get("updated", 0.0) <= pulled
+    pulled = scalars.number(json_file.read(folder / ORIGIN).get("pulled"))
+    return pulled is not None and (scalars.number(status.get("updated")) or 0.0) <= pulled
 
 
 def _config(path: Path) -> dict[str, Any]:
-    known = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    text = path.read_text(encoding="utf-8")
+    # What is nested deeply ends the process where it is read in C, and is an error where it is not.
+    nested = sum(text.count(begin) for begin in ("[", "{", "- ", "? "))
+    loader = (_Loader if nested < MOST_NESTED else yaml.SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        scalars.refuse_bomb(node)
+        known = loader.construct_document(node) if node else None
+    finally:
+        loader.dispose()
     if not isinstance(known, dict):
         raise _DamagedError(CONFIG, "it is no mapping")
     return params.flatten(_undoubled(known))
@@ -175,6 +185,9 @@ def _undoubled(value: Any) -> Any:  # noqa: ANN401 - any YAML value
     if isinstance(value, list):
         return [_undoubled(item) for item in value]
     return {key: _undoubled(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+_UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
 
 
 class _DamagedError(ValueError):
@@ -194,7 +207,10 @@ def _damaged(error: Exception) -> str:
 
 
 def _status(folder: Path) -> dict[str, Any]:
-    known = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    try:
+        known = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise _DamagedError(STATUS, "it is nested too deeply") from None
     if not isinstance(known, dict):
         raise _DamagedError(STATUS, "it is no mapping")
     return known
@@ -263,7 +279,7 @@ def _logged(path: Path, name: str) -> list[float]:
             continue
         try:
             value = json.loads(line)["metrics"][name]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
         if isinstance(value, int | float):
             found.append(float(value))

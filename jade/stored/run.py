@@ -22,6 +22,7 @@ from jade.stored.checkpoints import StoredCheckpoint
 from jade.stored.local_runs import METRICS, SAYING
 from jade.stored.readonly import frozen
 from jade.stored.source import Facts, Source
+from jade.texts import plain
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,7 @@ class StoredRun:
     def __repr__(self) -> str:
         facts = self.facts
         named = f" {facts.name!r}" if facts.name != facts.run_id else ""
-        return f"<StoredRun {self.source.label}{named}, {facts.state}>"
+        return plain(f"<StoredRun {self.source.label}{named}, {facts.state}>")
 
     def _repr_html_(self) -> str:
         return display.run(self.source.label, self.facts)

@@ -16,6 +16,7 @@ from typing import Any
 from jade import scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
+from jade.stored.local_runs import ORIGIN
 from jade.summary import BEST
 
 # What a run's folder has beside the run's own files: wandb's copies, the lock, what is half written.
@@ -165,7 +166,7 @@ def facts_of(folder: Path) -> Facts:
         CheckpointError: if a file of it cannot be read.
     """
     run = local_runs.run_of(folder)
-    status, origin = run.status, run.origin
+    status = run.status
     summary = {name: known.get("last") for name, known in run.metrics.items()}
     summary |= {f"{name}{BEST}": known.get("best") for name, known in run.metrics.items()}
     return Facts(
@@ -173,17 +174,26 @@ def facts_of(folder: Path) -> Facts:
         name=str(status.get("name") or folder.name),
         state=str(status.get("status")),
         params=run.config,
-        summary={name: value for name, value in summary.items() if isinstance(value, int | float)},
+        summary={name: value for name, value in summary.items() if _is_number(value)},
         iterations=scalars.whole(status.get("iterations")),
         epochs=scalars.whole(status.get("epochs")),
         seconds=run.seconds,
         began=scalars.number(status.get("started")),
         updated=scalars.number(status.get("updated")),
         sweep=run.sweep,
-        url=origin.get("url"),
-        owner=origin.get("owner"),
-        is_foreign=bool(origin.get("is_foreign", (folder / local_runs.ORIGIN).exists())),
+        **_whose(folder, run.origin),
     )
+
+
+def _whose(folder: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whose a run is that was fetched: somebody else's, where it is not known any more."""
+    is_foreign = bool(origin.get("is_foreign", (folder / ORIGIN).exists()))
+    return {"url": origin.get("url"), "owner": origin.get("owner"), "is_foreign": is_foreign}
+
+
+def _is_number(value: object) -> bool:
+    """Say whether a value is a number that a float reaches, or one that is none, as a loss may become."""
+    return isinstance(value, float) or scalars.number(value) is not None
 
 
 def digest_of_file(path: Path) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import wandb
 
-from jade import params
+from jade import params, scalars
 from jade.errors import JadeError, TrackingError, UnreachableError, first_line
 from jade.tracking.wandb_run import DEFAULT_PROJECT, has_credentials
 
@@ -188,16 +188,16 @@ def number(value: object) -> float | None:
     """Return a number that a server gives, also as a text where JSON has none; None for anything else."""
     if isinstance(value, str):
         return _NUMBERS.get(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if isinstance(value, float) else scalars.number(value)
 
 
 def seconds(moment: str | None) -> float | None:
     """Return a moment that a server gives, in seconds since 1970."""
     try:
         found = datetime.fromisoformat(moment or "")
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):  # beyond every calendar, or no moment
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def state_of(run: Any) -> str:  # noqa: ANN401 - wandb's own

@@ -19,6 +19,7 @@ import wandb
 from jade import json_file
 from jade.checkpoint_index import BEGINNING
 from jade.errors import TrackingError, first_line
+from jade.stored import answer
 from jade.stored.local_runs import ORIGIN
 from jade.tracking.wandb_client import is_foreign, is_of_the_client, kept_tidy
 
@@ -116,8 +117,7 @@ def _files(run: Any) -> dict[str, Any]:  # noqa: ANN401 - wandb's own
     with kept_tidy():
         found = {file.name: file for file in run.files()}
     wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
-    # A name is a path below the run's folder; one that leaves it is nobody's.
-    return {name: found[name] for name in wanted if ".." not in Path(name).parts and not name.startswith("/")}
+    return {name: found[name] for name in answer.safe(wanted, f"{run.entity}/{run.project}/{run.id}")}
 
 
 def _is_numbered(name: str) -> bool:

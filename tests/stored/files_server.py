@@ -16,12 +16,19 @@ class FilesServer:
         self.content = content
         self.faults = []
         self.knows_ranges = True
+        self.leads_to = None  # an address to which every request is sent on
         self.requests = []  # the range and the credentials of each
         self.served = 0
 
     def answer(self, handler):
         wanted = handler.headers.get("Range")
         self.requests.append((wanted, handler.headers.get("Authorization")))
+        if self.leads_to:
+            handler.send_response(302)
+            handler.send_header("Location", self.leads_to)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None and fault > 0:
             self._head(handler, fault, 0)

@@ -161,6 +161,22 @@ def test_the_key_is_shown_only_where_it_belongs(get, server, tmp_path, monkeypat
     assert server.requests == [(None, expected), (None, None)]
 
 
+def test_where_a_server_leads_to_another_neither_its_key_nor_one_of_netrc_is_shown(
+    server, tmp_path, monkeypatch
+):
+    (tmp_path / "netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    other = server.url.replace("127.0.0.1", "localhost")
+    with files_server(CONTENT) as leading:
+        leading.leads_to = other
+        wanted = Wanted("model.pt", Address(leading.url, "k" * 40), WANTED, tmp_path / "part")
+
+        download_all([wanted], lambda count: None, lambda one: None)
+
+    assert leading.requests[0][1].startswith("Basic ")
+    assert [shown for _, shown in server.requests] == [None]
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "s3://bucket/name", "", "http://"])
 def test_an_address_that_is_none_is_not_tried_again(get, url):
     with pytest.raises(TrackingError, match="does not give the file"):

@@ -136,6 +136,9 @@ def test_names_that_lead_elsewhere_are_nobodys_files(filled, caplog):
         "a\\b",
         "code//x",
         ".hidden",
+        "Pulled.JSON",
+        "code/modules/__pycache__/toy.cpython-311.pyc",
+        "code/modules/toy.so",
     ]
     for number, name in enumerate(odd):
         filled.write(

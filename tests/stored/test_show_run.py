@@ -2,15 +2,17 @@
 
 import json
 import math
+import shutil
 import time
 from dataclasses import replace
 
 import pytest
 
 from jade.commands import runs, show
-from jade.errors import ConfigError
+from jade.errors import CheckpointError, ConfigError
 from jade.stored import overview_text
 from jade.stored.overview import about
+from jade.stored.run import load
 from jade.stored.source import FolderSource
 from tests.stored.test_local_runs import Experiments
 
@@ -227,3 +229,65 @@ def test_a_run_whose_status_is_nonsense_is_shown_as_far_as_it_goes(folder, capsy
     runs.run([str(folder.parent), "--sort", "when"])
 
     assert capsys.readouterr().out.startswith("3 (a1)  ['finished']\n")
+
+
+DEEP = "[" * 30_000
+# Ten values, a hundred, a thousand, ...: as many as there are atoms in a person.
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]\n" for number in range(1, 29)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("status.json", DEEP, "status.json of {folder} cannot be read: it is nested too deeply"),
+        ("config.yml", f"a: {DEEP}", "config.yml of {folder} cannot be read: "),
+        ("config.yml", "a: " + "- " * 30_000, "config.yml of {folder} cannot be read: "),
+        ("config.yml", BOMB, "config.yml of {folder} cannot be read: its aliases stand for more than 1000000 values"),
+        ("config.yml", "a: &a [*a]", "config.yml of {folder} cannot be read: maximum recursion depth exceeded"),
+    ],
+)  # fmt: skip
+def test_a_file_that_would_end_the_process_is_an_error_and_the_other_runs_are_listed(
+    folder, capsys, name, text, told
+):
+    shutil.copytree(folder, folder.parent / "evil")
+    (folder.parent / "evil" / name).write_text(text)
+
+    with pytest.raises(CheckpointError) as refused:
+        show.run([str(folder.parent / "evil")])
+    runs.run([str(folder.parent)])
+
+    assert told.format(folder=folder.parent / "evil") in str(refused.value)
+    shown = capsys.readouterr()
+    assert "  a1   a name  finished" in shown.out
+    assert "The run is left out" in shown.err
+
+
+def test_a_file_that_is_nested_deeply_leaves_the_rest_to_be_shown(folder, capsys):
+    for name in ("environment.json", "checkpoints.json", "pulled.json"):
+        (folder / name).write_text(DEEP)
+    (folder / "yaml").mkdir(exist_ok=True)
+    (folder / "yaml" / "model.yml").write_text(BOMB)
+
+    assert show.run([str(folder)]) == 0
+
+
+def test_numbers_that_no_float_reaches_are_passed_over(folder, capsys):
+    huge = 10**400
+    known = json.loads((folder / "status.json").read_text())
+    known |= {"epochs": huge, "iterations": huge, "metrics": {"Loss": {"last": huge, "best": huge}}}
+    (folder / "status.json").write_text(json.dumps(known))
+
+    show.run([str(folder)])
+    runs.run([str(folder.parent)])
+
+    assert "000000000" not in capsys.readouterr().out
+
+
+def test_a_status_with_a_text_for_a_time_is_read_beside_where_the_run_was_fetched_from(folder):
+    known = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**known, "status": "running", "updated": "soon"}))
+    (folder / "pulled.json").write_text('{"pulled": 5.0, "is_foreign": true}')
+
+    assert load(folder).state == "running"

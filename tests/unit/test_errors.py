@@ -10,6 +10,7 @@ from jade.errors import (
     TrackingError,
     nearest,
     raise_all,
+    shown,
 )
 
 
@@ -114,3 +115,12 @@ def test_a_fault_reported_twice_is_shown_once():
         raise_all([ConfigError("Same.", where="a.yml:1"), ConfigError("Same.", where="a.yml:1")])
 
     assert str(caught.value) == "Same.\n  at: a.yml:1"
+
+
+def test_nothing_of_an_error_reaches_the_terminal_as_an_order():
+    error = JadeError("no \x1b[31m", wanted="\x07A", choices=["\x07a"], hint="one\ntwo\t\u202ethree")
+    error.add_note("at \x9b2J")
+
+    assert shown(error) == (
+        "no \\x1b[31m\n  did you mean: \\x07a\n  known: \\x07a\n  one\n  two\t\\u202ethree\n  at \\x9b2J"
+    )
