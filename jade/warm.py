@@ -147,7 +147,7 @@ def opened(config: Config, lookup: Lookup, earlier: Begun | None = None) -> Begi
 def _given_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
     """Return what a run that goes on from a checkpoint began with, which `on_start` may look at again."""
     try:
-        return replace(_kept(config, earlier), is_again=True)
+        return replace(kept(config, earlier), is_again=True)
     except CheckpointError as error:
         lost = first_line(error)
     other = _tried(config, lookup)
@@ -174,7 +174,7 @@ def _taken_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
     if _is_as_then(other, earlier):
         return other
     try:
-        kept = _kept(config, earlier)
+        own = kept(config, earlier)
     except CheckpointError as lost:
         if isinstance(other, JadeError):
             raise other from None
@@ -182,7 +182,7 @@ def _taken_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
             _log.warning("%s %s They are taken nevertheless.", _why_not(other), first_line(lost))
         return other
     _log.warning("%s Those of then are taken, from %s.", _why_not(other), earlier.file)
-    return kept
+    return own
 
 
 def _tried(config: Config, lookup: Lookup) -> Beginning | JadeError:
@@ -202,8 +202,12 @@ def _why_not(other: Beginning | JadeError) -> str:
     return f"{other.label} is not the checkpoint that the run began with."
 
 
-def _kept(config: Config, earlier: Begun) -> Beginning:
-    """Return what a run has kept of the other one."""
+def kept(config: Config, earlier: Begun) -> Beginning:
+    """Return what a run has kept of the other one.
+
+    Raises:
+        CheckpointError: if its file is missing or damaged.
+    """
     states, facts = begun.read(earlier.file)
     is_partial = config.values.get("init_partial", False)
     # In part, what was not taken then is as initialize made it, and is so again.
