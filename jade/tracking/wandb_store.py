@@ -16,25 +16,15 @@ from typing import Any
 
 import wandb
 
-from jade import json_file
-from jade.checkpoint_index import BEGINNING
+from jade import checkpoint_index, json_file
+from jade.checkpoint_index import BACKUP, BEGINNING, BEST, PREVIOUS, number_of
 from jade.errors import TrackingError, first_line
-from jade.stored import answer
-from jade.stored.local_runs import ORIGIN
+from jade.stored.answer import safe
+from jade.stored.local_runs import CONFIG, FACTS, METRICS, ORIGIN
 from jade.tracking.wandb_client import is_foreign, is_of_the_client, kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
-NEEDED = (
-    "model.pt",
-    "model.previous.pt",
-    "best.pt",
-    BEGINNING,
-    "checkpoints.json",
-    "config.yml",
-    "environment.json",
-    "git.diff",
-    "metrics.jsonl",
-)
+NEEDED = (BACKUP, PREVIOUS, BEST, BEGINNING, checkpoint_index.NAME, CONFIG, FACTS, "git.diff", METRICS)
 FOLDERS = ("code/", "yaml/", "media/")
 
 _log = logging.getLogger(__name__)
@@ -69,7 +59,7 @@ class WandbStore:
         try:
             run = self._run(path)
             files = _files(run)
-            if "model.pt" not in files or "config.yml" not in files:
+            if BACKUP not in files or CONFIG not in files:
                 return False
             for name, file in files.items():
                 if name.endswith(".pt"):
@@ -116,12 +106,11 @@ def _files(run: Any) -> dict[str, Any]:  # noqa: ANN401 - wandb's own
     """Return the files that a run is continued from, by name."""
     with kept_tidy():
         found = {file.name: file for file in run.files()}
-    wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
-    return {name: found[name] for name in answer.safe(wanted, f"{run.entity}/{run.project}/{run.id}")}
+    return {name: found[name] for name in safe(filter(_is_needed, found), run.id)}
 
 
-def _is_numbered(name: str) -> bool:
-    return name.startswith("checkpoint_") and name.endswith(".pt")
+def _is_needed(name: str) -> bool:
+    return name in NEEDED or name.startswith(FOLDERS) or number_of(name) is not None
 
 
 def _is_missing(error: Exception) -> bool:
