@@ -21,10 +21,9 @@ from urllib.parse import quote
 from jade import json_file, progress
 from jade.errors import CheckpointError, TrackingError
 from jade.stored.answer import Answer
-from jade.stored.source import StoredFile, digest_of_file
+from jade.stored.source import INDEX, StoredFile, digest_of_file
 
 ROUNDS = 4  # of listing a run's files: one that trains may replace them meanwhile
-INDEX = "index.json"
 
 _log = logging.getLogger(__name__)
 
