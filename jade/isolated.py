@@ -19,12 +19,14 @@ import builtins
 import hashlib
 import importlib
 import importlib.util
+import io
 import logging
 import os
+import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cache, partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -169,14 +171,18 @@ def _asking() -> str | None:
 class _Loader(SourceFileLoader):
     """Loads a file of a copy; reads no bytecode, which may be of another text, and writes none."""
 
+    def __init__(self, fullname: str, path: str, package: str | None = None) -> None:
+        super().__init__(fullname, path)
+        self._package = package or fullname.partition(".")[0]
+
     def get_code(self, fullname: str) -> CodeType:
-        package, data = fullname.partition(".")[0], self.get_data(self.path)
-        if _contents[package].get(_inside(package, self.path)) != _digest(data):
+        data = self.get_data(self.path)
+        if _contents[self._package].get(_inside(self._package, self.path)) != _digest(data):
             raise ImportError(f"{self.path} is not what it was when the run was opened: open it again")
         return self.source_to_code(data, self.path)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__builtins__"] = _builtins(module.__name__.partition(".")[0])
+        module.__dict__["__builtins__"] = _builtins(self._package)
         super().exec_module(module)
 
 
@@ -207,7 +213,8 @@ def _import(
     module = builtins.__import__(name, namespace, local, fromlist or (), level)
     if level == 0:
         _tell_of_present_code(package, name.partition(".")[0])
-        return _led(package, module)
+        found: ModuleType = _led(package, module)
+        return found
     return module
 
 
@@ -245,18 +252,26 @@ def _tell_of_present_code(package: str, top: str) -> None:
 class _Led(ModuleType):
     """A module of the standard library some of whose functions look into a copy first."""
 
-    def __init__(self, module: ModuleType, instead: Mapping[str, Any]) -> None:
+    def __init__(self, package: str, module: ModuleType) -> None:
         super().__init__(module.__name__, module.__doc__)
-        self.__dict__.update(instead, _module=module)
+        self.__dict__.update(_INSTEAD[module.__name__](_Instead(package)), _package=package, _module=module)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
-        return getattr(self.__dict__["_module"], name)
+        return _led(self.__dict__["_package"], getattr(self.__dict__["_module"], name))
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - as `sys.stdout`
+        setattr(self.__dict__["_module"], name, value)
 
 
-def _led(package: str, module: ModuleType) -> ModuleType:
-    known = _Instead(package)
-    made = _INSTEAD.get(module.__name__) if isinstance(module, ModuleType) else None
-    return _Led(module, made(known)) if made else module
+def _led(package: str, module: Any) -> Any:  # noqa: ANN401 - a module, or what one has
+    if not isinstance(module, ModuleType) or module.__name__ not in _INSTEAD:
+        return module
+    return _led_once(package, module.__name__)
+
+
+@cache
+def _led_once(package: str, name: str) -> _Led:
+    return _Led(package, sys.modules[name])
 
 
 class _Instead:
@@ -265,8 +280,8 @@ class _Instead:
     def __init__(self, package: str) -> None:
         self.package = package
 
-    def inside(self, name: str) -> str:
-        return f"{self.package}.{name}" if holds(self.package, name) else name
+    def inside(self, name: Any) -> Any:  # noqa: ANN401 - a name, or what stands where one may
+        return f"{self.package}.{name}" if isinstance(name, str) and holds(self.package, name) else name
 
     def import_module(self, name: str, package: str | None = None) -> ModuleType:
         whole = importlib.util.resolve_name(name, package)
@@ -275,21 +290,81 @@ class _Instead:
     def find_spec(self, name: str, package: str | None = None) -> ModuleSpec | None:
         return importlib.util.find_spec(self.inside(importlib.util.resolve_name(name, package)))
 
-    def taking(self, module: str, function: str) -> Callable[..., Any]:
-        """Return a function whose first argument is a dotted name."""
-        found = getattr(importlib.import_module(module), function)
+    def spec_from_file_location(self, name: str, *args: Any, **options: Any) -> ModuleSpec | None:  # noqa: ANN401
+        spec = importlib.util.spec_from_file_location(name, *args, **options)
+        plain = spec.loader if spec is not None and type(spec.loader) is SourceFileLoader else None
+        if spec is not None and plain is not None and _inside(self.package, plain.path):
+            spec.loader = _Loader(plain.name, plain.path, self.package)
+        return spec
+
+    def taking(self, module: str, *functions: str) -> dict[str, Callable[..., Any]]:
+        """Return functions whose first argument is a dotted name."""
+        return {name: self._taking(getattr(importlib.import_module(module), name)) for name in functions}
+
+    def _taking(self, found: Callable[..., Any]) -> Callable[..., Any]:
         return lambda name, *args, **kwargs: found(self.inside(name), *args, **kwargs)
 
+    def unpickling(self) -> dict[str, Any]:
+        """Return what reads pickles: an object of `modules.…` is one of the copy's classes."""
+        known = self
 
+        class Unpickler(pickle.Unpickler):
+            def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - any class
+                return super().find_class(known.inside(module), name)
+
+        return {
+            "Unpickler": Unpickler,
+            "load": lambda file, **options: Unpickler(file, **options).load(),
+            "loads": lambda data, **options: Unpickler(io.BytesIO(data), **options).load(),
+        }
+
+
+class _Modules(MutableMapping[str, ModuleType]):
+    """`sys.modules` as the code of a copy sees it."""
+
+    def __init__(self, known: _Instead) -> None:
+        self._inside = known.inside
+
+    def __getitem__(self, name: str) -> ModuleType:
+        return sys.modules[self._inside(name)]
+
+    def __setitem__(self, name: str, module: ModuleType) -> None:
+        sys.modules[self._inside(name)] = module
+
+    def __delitem__(self, name: str) -> None:
+        del sys.modules[self._inside(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sys.modules.copy())
+
+    def __len__(self) -> int:
+        return len(sys.modules)
+
+
+_RESOURCES = (
+    "files",
+    "contents",
+    "is_resource",
+    "open_binary",
+    "open_text",
+    "path",
+    "read_binary",
+    "read_text",
+)
 _INSTEAD: dict[str, Callable[[_Instead], dict[str, Any]]] = {
     "importlib": lambda known: {
         "import_module": known.import_module,
-        "util": _led(known.package, importlib.util),
         "__import__": partial(_import, known.package),
     },
-    "importlib.util": lambda known: {"find_spec": known.find_spec},
+    "importlib.resources": lambda known: known.taking("importlib.resources", *_RESOURCES),
+    "importlib.util": lambda known: {
+        "find_spec": known.find_spec,
+        "spec_from_file_location": known.spec_from_file_location,
+    },
     "builtins": lambda known: {"__import__": partial(_import, known.package)},
-    "pkgutil": lambda known: {"resolve_name": known.taking("pkgutil", "resolve_name")},
-    "pydoc": lambda known: {"locate": known.taking("pydoc", "locate")},
-    "runpy": lambda known: {"run_module": known.taking("runpy", "run_module")},
+    "pickle": lambda known: known.unpickling(),
+    "pkgutil": lambda known: known.taking("pkgutil", "resolve_name", "get_data"),
+    "pydoc": lambda known: known.taking("pydoc", "locate"),
+    "runpy": lambda known: known.taking("runpy", "run_module"),
+    "sys": lambda known: {"modules": _Modules(known)},
 }

@@ -21,10 +21,10 @@ from urllib.parse import quote
 from jade import json_file, progress
 from jade.errors import CheckpointError, TrackingError
 from jade.stored.answer import Answer
-from jade.stored.source import StoredFile, digest_of_file
+from jade.stored.source import INDEX, StoredFile, digest_of_file
 
+NOTED_SECONDS = 2.0  # between two notes of which files are whole
 ROUNDS = 4  # of listing a run's files: one that trains may replace them meanwhile
-INDEX = "index.json"
 
 _log = logging.getLogger(__name__)
 
@@ -150,8 +150,22 @@ class Copy:
             for name, file in ((name, answer.files[name]) for name in names)
         ]
         total = sum(one.file.size for one in wanted)
-        with progress.transfer(f"fetching {self._path}", total, len(wanted)) as told:
-            download_all(wanted, told, lambda one: self._put(one.name, one.part, one.file))
+        put: dict[str, Any] = {}
+        written = time.monotonic()
+
+        def done(one: Wanted) -> None:
+            nonlocal written
+            put[one.name] = self._put(one.name, one.part, one.file)
+            # Not for each: a run may have thousands of pictures, and what is not noted is verified again.
+            if time.monotonic() - written > NOTED_SECONDS:
+                self._note(put)
+                written = time.monotonic()
+
+        try:
+            with progress.transfer(f"fetching {self._path}", total, len(wanted)) as told:
+                download_all(wanted, told, done)
+        finally:
+            self._note(put)
 
     def _part(self, name: str, wanted: StoredFile) -> Path:
         """Return where a file is written; what is left there is of the same contents."""
@@ -165,15 +179,17 @@ class Copy:
                 old.unlink()
         return part
 
-    def _put(self, name: str, part: Path, wanted: StoredFile) -> None:
+    def _note(self, put: Mapping[str, Any]) -> None:
+        index = json_file.read(self._aside / INDEX)
+        self._write({**index, "fetched": {**index.get("fetched", {}), **put}})
+
+    def _put(self, name: str, part: Path, wanted: StoredFile) -> dict[str, Any]:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        index = json_file.read(self._aside / INDEX)
-        entry = {**vars(wanted), "mtime_ns": path.stat().st_mtime_ns, "when": round(time.time(), 3)}
-        self._write({**index, "fetched": {**index.get("fetched", {}), name: entry}})
+        return {**vars(wanted), "mtime_ns": path.stat().st_mtime_ns, "when": round(time.time(), 3)}
 
     def _is_whole(self, name: str, wanted: StoredFile, entry: Mapping[str, Any] | None) -> bool:
         try:

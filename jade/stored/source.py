@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jade import scalars
+from jade import json_file, scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
 from jade.stored.local_runs import ORIGIN
 from jade.summary import BEST
 
+INDEX = "index.json"  # beside a copy in the cache, hidden: what the server said of the run
 # What a run's folder has beside the run's own files: wandb's copies, the lock, what is half written.
 _NOT_THE_RUNS = ("wandb", "lock", "__pycache__")
 
@@ -187,6 +188,9 @@ def facts_of(folder: Path) -> Facts:
 
 def _whose(folder: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Return whose a run is that was fetched: somebody else's, where it is not known any more."""
+    real = folder.resolve()
+    kept = json_file.read(real.parent / f".{real.name}" / INDEX).get("facts")
+    origin = {**kept, **origin} if isinstance(kept, dict) else origin  # a folder of the cache
     is_foreign = bool(origin.get("is_foreign", (folder / ORIGIN).exists()))
     return {"url": origin.get("url"), "owner": origin.get("owner"), "is_foreign": is_foreign}
 

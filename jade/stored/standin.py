@@ -118,8 +118,13 @@ def _compare(name: str, dataset: Any, known: object) -> None:  # noqa: ANN401 - 
 
 def _without_download(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return a description that fetches nothing, by the name that torchvision's datasets give to that."""
-    params = {
-        key: False if key == "download" and value is True else value
-        for key, value in description["params"].items()
-    }
-    return {**description, "params": params}
+    return {**description, "params": _not_fetching(description["params"])}
+
+
+def _not_fetching(value: Any) -> Any:  # noqa: ANN401 - any param, in which datasets may be described as well
+    if isinstance(value, Mapping):
+        return {
+            key: False if key == "download" and isinstance(inner, int) else _not_fetching(inner)
+            for key, inner in value.items()
+        }
+    return [_not_fetching(inner) for inner in value] if isinstance(value, list) else value

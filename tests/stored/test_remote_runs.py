@@ -229,6 +229,21 @@ def test_a_run_of_another_entity_is_foreign_also_without_a_network(filled):
     assert offline == online
 
 
+def test_a_folder_of_the_cache_is_no_less_foreign(filled, tmp_path):
+    theirs, own = (RemoteSource(filled.run(entity=name), filled.environ) for name in ("mallory", "local"))
+    for source in (theirs, own):
+        source.fetch_all("")
+        (source.folder / "status.json").write_text('{"status": "finished"}')
+    (tmp_path / "link").symlink_to(theirs.folder)
+
+    found = [
+        find(str(place), tmp_path, filled.environ) for place in (theirs.folder, tmp_path / "link", own.folder)
+    ]
+
+    assert [source.facts().is_foreign for source in found] == [True, True, False]
+    assert found[0].facts().owner == "mallory"
+
+
 def test_an_unknown_run_names_near_ones_and_an_unknown_project_those_there_are(filled, tmp_path):
     filled.run("abc")
     filled.run("xyz")

@@ -247,6 +247,37 @@ def test_what_is_stored_only_after_the_start_is_put_back_too(project, elsewhere)
     assert elsewhere(project.train("run")).trainer(device="cpu").seen == 14
 
 
+def test_a_dataset_within_another_downloads_nothing_either(project, elsewhere):
+    project.write(
+        **{
+            "modules/data/part.py": """
+            class Part:
+                def __init__(self, whole):
+                    self.whole = whole
+
+                def __len__(self):
+                    return len(self.whole)
+
+                def __getitem__(self, index):
+                    return self.whole[index]
+            """,
+            "data.yml": """
+            train:
+              class: Part
+              params:
+                whole:
+                  class: Points
+                  params: {root: $POINTS_ROOT, download: true}
+            """,
+        }
+    )
+
+    run = elsewhere(project.train("run"))
+
+    assert not run.trainer(device="cpu").datasets["train"].whole.downloaded
+    assert run.datasets["train"].whole.downloaded
+
+
 def test_data_are_loaded_by_workers_that_are_spawned(project, elsewhere):
     text = (project.folder / "modules" / "eval" / "error.py").read_text()
     spawned = """

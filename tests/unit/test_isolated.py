@@ -19,9 +19,12 @@ import builtins
 import importlib
 import importlib.util
 import importlib.util as looked
+import io
+import pickle
 import pkgutil
 import pydoc
-from importlib import import_module
+import sys
+from importlib import import_module, resources
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +36,21 @@ from modules.nets import Net
 from .. import nets as relative
 
 found = [modules.nets.NAME, nets.NAME, again.NAME, Net.NAME, relative.NAME]
+
+
+def by_path(path):
+    spec = importlib.util.spec_from_file_location("anything", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Unpickler(pickle.Unpickler):
+    pass
+
+
+# Of an object of the class Net, as it was when the run was trained.
+PICKLED = b"cmodules.nets\\nNet\\n."
 
 
 def lazily():
@@ -52,8 +70,19 @@ def lazily():
         Path(looked.find_spec("modules.nets").origin).read_text().split("'")[1],
         pkgutil.resolve_name("modules.nets:NAME"),
         pydoc.locate("modules.nets.NAME"),
+        sys.modules["modules.nets"].NAME,
+        sys.modules.get("modules").nets.NAME,
+        pickle.loads(PICKLED).NAME,
+        pickle.load(io.BytesIO(PICKLED)).NAME,
+        Unpickler(io.BytesIO(PICKLED)).load().NAME,
+        resources.files("modules").joinpath("nets.py").read_text().split("'")[1],
+        pkgutil.get_data("modules.nets", "nets.py").decode().split("'")[1],
+        by_path(Path(__file__).parent.parent / "beside.py").Net.NAME,
     ]
 """
+
+
+BESIDE = "from modules.nets import Net\n"
 
 
 @pytest.fixture
@@ -84,7 +113,10 @@ def test_every_way_to_import_leads_into_the_copy_though_the_present_code_is_impo
     present = project("present")
     monkeypatch.syspath_prepend(present)
     assert importlib.import_module("modules.nets").NAME == "present"
-    copies = [entered(project(name, **{"modules/models/vib": LOOKUPS})) for name in ("one", "other")]
+    copies = [
+        entered(project(name, **{"modules/models/vib": LOOKUPS, "modules/beside": BESIDE}))
+        for name in ("one", "other")
+    ]
 
     one, other = (importlib.import_module(f"{copy}.modules.models.vib") for copy in copies)
 
