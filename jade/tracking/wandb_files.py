@@ -17,6 +17,7 @@ from wandb.apis.public.runs import RunNotFoundError
 
 from jade import params
 from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
+from jade.stored.local_runs import METRICS
 from jade.stored.source import Facts, StoredFile
 from jade.tracking.wandb_client import Client, is_of_the_client, kept_tidy, number, seconds
 from jade.tracking.wandb_run import UNCONNECTED
@@ -109,9 +110,8 @@ class WandbFiles:
             facts = self._facts(api, run) if run else self._facts_without_run(found, entity)
             # Either may be where its code comes from.
             facts = replace(facts, is_foreign=facts.is_foreign or self._is_foreign(api, entity))
-            if run and "config.yml" not in files:
-                own = (file for file in run.files(per_page=PAGE) if not file.name.endswith(".pt"))
-                more, there = self._listed(own, path, api.api_key)
+            if run:
+                more, there = self._listed(_of_its_run(run, files), path, api.api_key)
                 files, addresses = {**more, **files}, {**there, **addresses}
             version = f"{entity}/{project}/{name.partition(':')[0]}:{found.version}"
             about = {
@@ -285,3 +285,10 @@ class WandbFiles:
 
     def _is_foreign(self, api: Any, entity: str) -> bool:  # noqa: ANN401 - wandb's own
         return entity not in (api.viewer.entity, api.viewer.username)
+
+
+def _of_its_run(run: Any, files: Mapping[str, StoredFile]) -> Iterable[Any]:  # noqa: ANN401 - wandb's own
+    """Return the files of a run that an artifact lacks: what it logged, or all that says what it was."""
+    if "config.yml" in files:
+        return [] if METRICS in files else list(run.files(names=[METRICS], per_page=PAGE))
+    return (file for file in run.files(per_page=PAGE) if not file.name.endswith(".pt"))
