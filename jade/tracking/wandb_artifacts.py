@@ -124,6 +124,8 @@ class Models:
         logged = self._run.log_artifact(self._made(version, metadata), aliases=_aliases(version))
         if version.is_last:
             logged.wait(timeout=UPLOAD_SECONDS)
+            name = f"{self._path}/{version.model}:{logged.version}"
+            _log.info("%s is the version %s of a model.", version.checkpoint.name, name)
         if version.is_last or version.kept is not None:
             self._settle(version, metadata)
 
