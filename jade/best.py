@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from jade import logged
+from jade import logged, summary
 from jade.config import Config
 from jade.entries import Entry
 from jade.errors import ConfigError, nearest
@@ -46,7 +46,7 @@ class Best:
         values = {entry.name: entry.value for entry in entries if entry.kind == "scalar"}
         name = self._aim.metric
         # X/best is what W&B's summary calls the best value of X.
-        value = values.get(name, values.get(name.removesuffix(logged.BEST)))
+        value = values.get(name, values.get(name.removesuffix(summary.BEST)))
         if value is None:
             return
         self._has_come = True

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,15 +19,11 @@ import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from jade import checkpoint_index
+from jade.checkpoint_index import BACKUP, BEST, PREVIOUS, number_of
 from jade.errors import CheckpointError
 
 FORMAT = 1
 _KEYS = {"format", "iterations", "epochs", "attributes"}
-BACKUP = "model.pt"
-PREVIOUS = "model.previous.pt"
-BEST = "best.pt"
-
-_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 # A checkpoint is a zip archive, as torch writes it, whose comment is this digest of all that comes before.
 # Programs that know nothing of it read the archive as ever.
 _COMMENT = b"jade-sha256:"
@@ -54,7 +49,7 @@ class Checkpoints:
 
     def save_numbered(self, state: Mapping[str, Any]) -> Path:
         """Write `checkpoint_<iterations>.pt`, which is kept, and return its path."""
-        return self._listed(f"checkpoint_{state['iterations']}.pt", state)
+        return self._listed(checkpoint_index.numbered(state["iterations"]), state)
 
     def save_best(self, state: Mapping[str, Any]) -> Path:
         """Replace `best.pt`, and return its path."""
@@ -99,10 +94,8 @@ class Checkpoints:
 
     def numbered(self) -> list[Path]:
         """Return the numbered checkpoints, oldest first."""
-        found = {
-            iterations: path for path in self.folder.glob("*.pt") if (iterations := _number(path)) is not None
-        }
-        return [found[iterations] for iterations in sorted(found)]
+        found = {number_of(path.name): path for path in self.folder.glob("*.pt")}
+        return [found[iterations] for iterations in sorted(number for number in found if number is not None)]
 
     def newest(self, device: torch.device | None = None) -> tuple[Path, dict[str, Any]] | None:
         """Return the newest whole checkpoint, and what it holds; None if there are no files at all.
@@ -136,7 +129,7 @@ class Checkpoints:
                 wrong.append(error)
                 self._has_written = False
                 continue
-            newer = [path for path in numbered if (_number(path) or 0) > state["iterations"]]
+            newer = [path for path in numbered if (number_of(path.name) or 0) > state["iterations"]]
             return _first_whole(newer, wrong, device) or (backup, state)
         return _first_whole(numbered, wrong, device)
 
@@ -196,11 +189,6 @@ def _facts(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
     facts = {"iterations": state["iterations"], "epochs": state["epochs"], "time": round(time.time(), 3)}
     best = state.get("best") if name == BEST else None
     return facts | {key: best[key] for key in ("metric", "mode", "value")} if best else facts
-
-
-def _number(path: Path) -> int | None:
-    match = _NUMBERED.fullmatch(path.name)
-    return int(match[1]) if match else None
 
 
 def write(path: Path, state: Mapping[str, Any]) -> None:

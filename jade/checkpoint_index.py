@@ -1,13 +1,14 @@
-"""`checkpoints.json`: what can be said of a run's checkpoints without opening them, which takes torch.
+"""What a run's checkpoints are called, and what is said of them without opening them, which takes torch.
 
-The files themselves are the truth: what is not listed is unknown, and an entry is there only while its file
-is as it was when the entry was written. `checkpoint` writes it.
+`checkpoints.json` says it. The files themselves are the truth: what is not listed is unknown, and an entry
+is there only while its file is as it was when the entry was written. `checkpoint` writes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,27 @@ from typing import Any
 from jade import json_file
 
 NAME = "checkpoints.json"
+BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
+# The weights of another run that a run began with, see `begun`: no checkpoint, and not in the list.
+BEGINNING = "init.pt"
+
+_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
+
+
+def numbered(iterations: int) -> str:
+    """Return what a checkpoint that is kept is called."""
+    return f"checkpoint_{iterations}.pt"
+
+
+def number_of(name: str) -> int | None:
+    """Return the iterations after which a checkpoint that is kept was written; None for any other file."""
+    match = _NUMBERED.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def is_checkpoint(name: str) -> bool:
+    """Say whether a file of a run is a checkpoint; what the run began with is none."""
+    return "/" not in name and name.endswith(".pt") and name != BEGINNING
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -77,6 +77,14 @@ class UnreachableError(TrackingError):
     """No server of Weights & Biases can be asked: what is on this machine may do instead."""
 
 
+class TrustError(JadeError):
+    """The code of a stored run is somebody else's, and nobody has said that it may be executed."""
+
+
+class AbsentDataError(JadeError):
+    """The data of a stored run are not on this machine."""
+
+
 class DivergedError(JadeError):
     """A loss became NaN or infinite: nothing was wrong with the input, but the run has failed."""
 
@@ -100,6 +108,11 @@ def raise_all(faults: Sequence[JadeError]) -> None:
 def shown(error: JadeError) -> str:
     """Return an error as it is printed: its text, and what was noted on its way."""
     return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", []))])
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says at first; the rest is often advice for somebody else."""
+    return str(error).strip().partition("\n")[0]
 
 
 def nearest(wanted: str, choices: Iterable[str]) -> str | None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from jade import state
-from jade.errors import CheckpointError
+from jade.errors import CheckpointError, first_line
 
 # Parts of a name that only wrappers add: torch.compile's anywhere, those of data parallelism in front.
 _COMPILED, _PARALLEL = "_orig_mod", "module."
@@ -91,7 +91,7 @@ class Part:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.name} does not take the weights of {label}.",
-                hint=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                hint=f"{type(error).__name__}: {first_line(error)}",
             ) from error
 
 

@@ -5,6 +5,9 @@ The copy becomes a package, `jade_stored_<digest>`. Within it, `from modules.…
 leads there, also from within functions that are called later. What is looked up by its name through
 `importlib`, `pkgutil` or `pydoc` is led there as well.
 
+Only source that is as it was when the copy was entered is imported: what was trusted is what is executed,
+also in a function that imports an hour later, from a folder that was fetched anew meanwhile.
+
 An object of such a class unpickles in a spawned process: the package lies on `sys.path`, which the process is
 given, as a file of two lines that says where the copy is.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import hashlib
 import importlib
 import importlib.util
 import logging
@@ -29,30 +33,57 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 PREFIX = "jade_stored_"
-DIGITS = 16
+DIGITS = 32  # so many that nobody finds other code of the same name
 
 _homes: dict[str, Path] = {}
+_contents: dict[str, Mapping[str, str]] = {}
 _log = logging.getLogger(__name__)
 
 
-def enter(folder: Path, digest: str) -> str:
+def contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a copy of code by its path in it, with `/`, sorted.
+
+    The bytecode that Python puts beside what it imports is left out: it is never read.
+    """
+    paths = (path for path in folder.rglob("*") if path.is_file() and not _is_bytecode(path))
+    found = {path.relative_to(folder).as_posix(): _digest(path.read_bytes()) for path in paths}
+    return dict(sorted(found.items()))
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 of a copy of code: of the path and contents of each of its files."""
+    return _digest("".join(f"{name}\0{digest}\0" for name, digest in sorted(files.items())).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_bytecode(path: Path) -> bool:
+    return path.parent.name == "__pycache__" and path.suffix == ".pyc"
+
+
+def enter(folder: Path, files: Mapping[str, str]) -> str:
     """Return the name of the package that a copy of code is imported as; none of it is imported yet.
 
     Args:
         folder: the copy.
-        digest: of its contents; copies with the same one are the same package.
+        files: its `contents`; copies with the same ones are the same package. A file that has become another
+            one since is not imported.
     """
-    name = f"{PREFIX}{digest[:DIGITS]}"
-    if name in _homes and _homes[name].is_dir():
+    name = f"{PREFIX}{digest_of(files)[:DIGITS]}"
+    if name in _homes and contents(_homes[name]) == files:
         return name
-    _homes.pop(name, None)
-    sys.modules.pop(name, None)  # its copy was deleted meanwhile: what it has yet to import is in this one
+    # Its copy was deleted, or is of something else by now: what it has yet to import is in this one.
+    for known in [known for known in sys.modules if known.partition(".")[0] == name]:
+        del sys.modules[known]
     stubs = _stubs()
     if str(stubs) not in sys.path:
         sys.path.append(str(stubs))
     package = stubs / name
     package.mkdir(exist_ok=True)
-    text = f"from jade import isolated\n\nisolated.settle(__name__, {str(folder.absolute())!r})\n"
+    said = f"{str(folder.absolute())!r}, {dict(files)!r}"
+    text = f"from jade import isolated\n\nisolated.settle(__name__, {said})\n"
     (package / "__init__.py").write_text(text, encoding="utf-8")
     importlib.invalidate_caches()
     importlib.import_module(name)
@@ -64,9 +95,9 @@ def home(package: str) -> Path:
     return _homes[package]
 
 
-def settle(name: str, folder: str) -> None:
+def settle(name: str, folder: str, files: Mapping[str, str]) -> None:
     """Make the package `name`, which is being imported, that of a copy; called by the file on `sys.path`."""
-    _homes[name] = Path(folder)
+    _homes[name], _contents[name] = Path(folder), files
     sys.modules[name].__path__ = [folder]
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -117,6 +148,8 @@ class _Finder(MetaPathFinder):
         spec = PathFinder.find_spec(fullname, path) if inner else None
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        elif spec is not None and spec.origin is not None:
+            raise ImportError(f"{spec.origin} is no source: of a run's code nothing else is imported")
         return spec
 
 
@@ -137,11 +170,19 @@ class _Loader(SourceFileLoader):
     """Loads a file of a copy; reads no bytecode, which may be of another text, and writes none."""
 
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
+        package, data = fullname.partition(".")[0], self.get_data(self.path)
+        if _contents[package].get(_inside(package, self.path)) != _digest(data):
+            raise ImportError(f"{self.path} is not what it was when the run was opened: open it again")
+        return self.source_to_code(data, self.path)
 
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__["__builtins__"] = _builtins(module.__name__.partition(".")[0])
         super().exec_module(module)
+
+
+def _inside(package: str, file: str) -> str:
+    path = Path(file)
+    return path.relative_to(_homes[package]).as_posix() if path.is_relative_to(_homes[package]) else ""
 
 
 @cache

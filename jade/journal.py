@@ -15,7 +15,7 @@ from typing import Any
 from jade.entries import Entry
 from jade.progress import Progress
 from jade.record import Record
-from jade.summary import Metrics, Series
+from jade.summary import BEST, Metrics, Series
 from jade.tracking.base import Tracker
 
 STATUS_SECONDS = 1.0
@@ -72,7 +72,7 @@ class Journal:
     def _show_best(self, values: Mapping[str, float]) -> None:
         # What cannot be ordered is no best value, and a metric that the user calls X/best is the user's.
         known = self.metrics.series
-        best = {name: v for name, v in values.items() if math.isfinite(v) and f"{name}/best" not in known}
+        best = {name: v for name, v in values.items() if math.isfinite(v) and f"{name}{BEST}" not in known}
         if best:
             self._tracker.best(best)
 
@@ -86,7 +86,12 @@ class Journal:
     def status(self, status: str, iterations: int, epochs: int) -> None:
         """Write the status now, with the last and best value of each metric."""
         values = {
-            name: {"last": series.last, "best": series.best, "best_at": series.best_at}
+            name: {
+                "last": series.last,
+                "best": series.best,
+                "best_at": series.best_at,
+                "mode": "max" if series.more_is_better else "min",
+            }
             for name, series in self.metrics.series.items()
         }
         passed = time.monotonic() - self._began

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from jade.config import Config
 from jade.plugins import Plugins
+from jade.summary import BEST
 
 # What every row of a run has, besides the metrics.
 COUNTERS = frozenset({"iterations", "epochs", "row", "_step", "_runtime", "_timestamp"})
-BEST = "/best"
 _ROOTS = {"model": ("Trainer",), "eval": ("Evaluation", "DatasetEvaluation")}
 _PLAIN_BASES = ("object", "ABC", "Generic", "Protocol")
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)

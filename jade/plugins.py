@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,6 @@ from typing import Any
 
 from jade import imports, isolated
 from jade.errors import JadeError, PluginError, nearest
-from jade.snapshot import digest
 
 FOLDERS = {"model": "models", "data": "data", "eval": "eval"}
 # Where a bare name is looked for after the project's own files; imported only then, for it takes seconds.
@@ -51,20 +50,22 @@ class Plugins:
     Args:
         project: the folder that holds `modules/`.
         snapshot: whether it is a run's copy of its code, which holds the architecture file, too.
-        is_isolated: whether the copy is imported beside other code, under a name of its own; otherwise its
-            modules take the place of those that were imported before.
+        contents: of the copy, see `isolated`, where it is imported beside other code, under a name of its
+            own; otherwise its modules take the place of those that were imported before.
     """
 
-    def __init__(self, project: Path, snapshot: bool = False, is_isolated: bool = False) -> None:
+    def __init__(
+        self, project: Path, snapshot: bool = False, contents: Mapping[str, str] | None = None
+    ) -> None:
         self.project = project.resolve()
-        self._package = isolated.enter(self.project, digest(self.project)) if is_isolated else None
+        self._package = isolated.enter(self.project, contents) if contents is not None else None
         if self._package:
             self.project = isolated.home(self._package)
         # The user's code may change the folder.
         self._started_in = self.project if snapshot else Path.cwd()
         self._outside = self.project / "outside" if snapshot else None
         self._indexed: dict[str, list[_File]] = {}
-        if not is_isolated:
+        if not self._package:
             _enter(self.project)
 
     def find(self, kind: str, name: str, where: str) -> Plugin:
@@ -97,14 +98,14 @@ class Plugins:
     def located(self, path: Path) -> Path:
         """Return where an architecture file lies that was named from the folder the process started in."""
         if self._outside is None:
-            return Path(os.path.normpath(self._started_in / path))  # ../ may lead out of the project
-        # The copy has the project's files under their paths in it, however the file was named then.
-        parts = path.parts
-        tails = (
-            self.project.joinpath(*parts[first:])
-            for first in range(len(parts))
-            if parts[first] != path.anchor
-        )
+            # ../ may lead out of the project, and a notebook is in a folder of it.
+            found = [Path(os.path.normpath(folder / path)) for folder in (self._started_in, self.project)]
+            return next((one for one in found if one.is_file()), found[0])
+        # The copy has the project's files under their paths in it, however the file was named then. Beside
+        # it may lie what is no part of it, and was not looked at by whoever trusts it.
+        parts = Path(os.path.normpath(path)).parts
+        inner = parts[sum(part in (path.anchor, "..") for part in parts) :]
+        tails = (self.project.joinpath(*inner[first:]) for first in range(len(inner)))
         return next((tail for tail in tails if tail.is_file()), self._outside / path.name)
 
     def source(self, kind: str, name: str) -> tuple[ast.ClassDef, Path] | None:

@@ -1,6 +1,6 @@
 """What a person sees while a run trains: two bars on a terminal, one plain line per epoch in a log file.
 
-And while files are fetched: one bar, or one line.
+And while files are fetched: one bar, in a notebook as well, or one line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 SECONDS_SHOWN = 0.1
 # A short bar leaves the line to the values.
@@ -18,6 +18,7 @@ RUN_BAR = "{desc}: {percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} [{elapsed}<{
 # What is fetched at once is not told.
 MUCH_BYTES = 4 << 20
 MANY_FILES = 25
+NOTEBOOK_COLUMNS = 80  # it does not say how wide it is
 
 
 class Progress(Protocol):
@@ -74,16 +75,22 @@ def transfer(
     is_much = size >= MUCH_BYTES
     if stream is None or not (is_much or files >= MANY_FILES):
         yield lambda count: None
-    elif not stream.isatty():
+    elif not (stream.isatty() or _is_notebooks(stream)):
         if is_much:
             stream.write(f"{what}: {files} file{'s' if files > 1 else ''}, {size / 1e6:.1f} MB\n")
             stream.flush()
         yield lambda count: None
     else:
-        from tqdm import tqdm  # only a terminal needs it
+        from tqdm import tqdm  # only a terminal or a notebook needs it
 
-        with tqdm(desc=what, total=size, unit="B", unit_scale=True, file=stream, dynamic_ncols=True) as bar:
+        width: Any = {"dynamic_ncols": True} if stream.isatty() else {"ncols": NOTEBOOK_COLUMNS}
+        with tqdm(desc=what, total=size, unit="B", unit_scale=True, file=stream, **width) as bar:
             yield bar.update
+
+
+def _is_notebooks(stream: TextIO) -> bool:
+    """Say whether a stream ends below a notebook's cell, where a bar can be drawn over as on a terminal."""
+    return type(stream).__module__.partition(".")[0] == "ipykernel"
 
 
 class Lines:

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from jade import __version__, checkpoint_index
+from jade.checkpoint_index import BACKUP, BEST, number_of
 from jade.config import Config
 from jade.record import Record
 from jade.schedule import Schedule
 from jade.tracking.base import Tracker, Version
-
-# As `checkpoint` names them, which imports torch.
-BEST, BACKUP, NUMBERED = "best.pt", "model.pt", "checkpoint_"
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Publishing:
 
     def keep(self, path: Path) -> None:
         """Take a checkpoint that was written just now: each that is kept is a version, if all are to be."""
-        if self.schedule.artifacts == "all" and path.name.startswith(NUMBERED):
+        if self.schedule.artifacts == "all" and number_of(path.name) is not None:
             self._publish(path, self.schedule.kept)
 
     def end(self) -> None:

@@ -5,7 +5,6 @@ Reads the project's folder and copies from it; where the copies go is said by `r
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -15,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from jade import isolated
 
 LARGEST_FILE = 1024 * 1024
 LARGEST_DIFF = 5 * 1024 * 1024
@@ -53,14 +54,7 @@ def copy_code(project: Path, into: Path, architecture: Path | None = None) -> li
 
 def digest(copied: Path) -> str:
     """Return the SHA-256 of a copy of code: of the path and contents of each file that Python may read."""
-    found = hashlib.sha256()
-    for path in sorted(path for path in copied.rglob("*") if path.is_file()):
-        if path.parent.name == "__pycache__":
-            continue
-        content = path.read_bytes()
-        found.update(f"{path.relative_to(copied).as_posix()}\0{len(content)}\0".encode())
-        found.update(content)
-    return found.hexdigest()
+    return isolated.digest_of(isolated.contents(copied))
 
 
 def differences(copied: Path, project: Path, architecture: Path | None = None) -> list[str]:

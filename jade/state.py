@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from jade.calls import place_of
-from jade.errors import CheckpointError, ContractError, JadeError
+from jade.errors import CheckpointError, ContractError, JadeError, first_line
 
 # A dictionary with this key stands for something that torch does not read back safely.
 _TAG = "jade.type"
@@ -115,7 +115,7 @@ def _put_back(owner: Storing, name: str, value: Any, what: str) -> None:  # noqa
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"The checkpoint does not fit {what}: {name} does not take its state.",
-                hint=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}\n"
+                hint=f"{type(error).__name__}: {first_line(error)}\n"
                 "What was added to it during training has to be there after initialize.",
             ) from error
     else:

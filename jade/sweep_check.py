@@ -232,11 +232,11 @@ class _Check:
             place = self._sweep.where(f"{key}.name")
             there = found.has(name)
             self._warn_of_goal(key, name)
-            if name.endswith(logged.BEST) and self._sweep.early_terminate:
+            if name.endswith(summary.BEST) and self._sweep.early_terminate:
                 self._fault(
                     f"{name} is no row of a run's history, by which early_terminate judges.",
                     place,
-                    hint=f"name: {name.removesuffix(logged.BEST)}",
+                    hint=f"name: {name.removesuffix(summary.BEST)}",
                 )
                 continue
             if there is None:

@@ -89,7 +89,7 @@ def executed(project: Path, environ: dict[str, str]) -> nbformat.NotebookNode:
         record_timing=False,
         resources={"metadata": {"path": str((project / NOTEBOOK).parent)}},
     )
-    client.execute(env=environ)
+    client.execute(env=environ, cleanup_kc=True)  # a kernel manager that is handed in is else left running
     notebook.metadata = nbformat.from_dict(metadata)  # without the version of this Python
     shown = nbformat.writes(notebook)
     for folder in (project, REPOSITORY, Path(sys.prefix), Path.home()):

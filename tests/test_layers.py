@@ -32,7 +32,7 @@ RANKS = {
         "tracking.wandb_agent", "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.curve_picture", "stored.download", "stored.selection", "stored.weights",
+        "begun", "eval", "stored.curve_picture", "stored.download", "stored.selection", "stored.weights",
         "tracking.wandb_client",
     ],
     6: [

@@ -17,9 +17,8 @@ from jade.sheet import MOMENT, Sheet
 from jade.stored import runs_sheet, selection
 from jade.stored.find_several import runs_at
 from jade.stored.selection import Listed, Metric
-from jade.trials import STATES
-
-GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
+from jade.summary import BEST
+from jade.trials import GOAL_OF, STATES
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     found = place.rows
     rows = selection.newest_first(selection.chosen(found, given.state, filters))
     named = given.metric or _metric_in(found, given.sort)
-    metric = selection.metric_of(found, named, GOALS.get(given.goal), place.sweeps)
+    metric = selection.metric_of(found, named, GOAL_OF.get(given.goal), place.sweeps)
     wanted = _sheet(rows, metric, given, [selection.key_of(found, key) for key in filters])
     sys.stdout.write(_told(wanted, given.format, _about(place.name, found, rows, metric)))
     return 0
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         " (default: EXPERIMENTS_ROOT, else experiments)",
     )
     add("--metric", metavar="NAME", help="shown (default: what the best checkpoint is kept by, or a guess)")
-    add("--goal", choices=GOALS, help="of the metric (default: what is recorded, or its name suggests)")
+    add("--goal", choices=GOAL_OF, help="of the metric (default: what is recorded, or its name suggests)")
     add("--sort", metavar="KEY", help="a column, a param, or the metric, best first (default: newest first)")
     add("--reverse", action="store_true", help="the other way round")
     add(
@@ -81,7 +80,7 @@ def _filters(texts: Sequence[str]) -> dict[str, list[Any]]:
 def _metric_in(found: Sequence[Listed], key: str | None) -> str | None:
     """Return what runs are sorted by, where that is a metric."""
     known = {name for row in found for name in selection.metrics_of(row.facts)}
-    return key if key is not None and key.removesuffix(selection.BEST) in known else None
+    return key if key is not None and key.removesuffix(BEST) in known else None
 
 
 def _sheet(

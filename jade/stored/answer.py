@@ -22,6 +22,8 @@ LONGEST_NAME = 1024  # bytes, as a path may have
 LONGEST_PART = 240  # of a name on most file systems, with an ending of ours
 # Where a folder was fetched from, and who works in it, is said by who did that: never by the run.
 _OURS = ("pulled.json", "lock", "wandb")
+# What Python would take in the place of a source that somebody has read; no copy of code has it.
+_UNREADABLE = re.compile(r"(?i)(?:.*/)?__pycache__/.*|.*\.(?:py[cod]|so)")
 # Control characters, ends of lines, and halves of characters, which no file system takes.
 _UNNAMED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\]")
 
@@ -120,4 +122,6 @@ def _is_safe(name: str) -> bool:
     parts = name.split("/")
     if any(part in ("", ".", "..") or len(part.encode()) > LONGEST_PART for part in parts):
         return False
-    return parts[0] not in _OURS and not parts[0].startswith(".")
+    # Some disks do not tell letters from capitals.
+    is_ours = parts[0].casefold() in _OURS or parts[0].startswith(".")
+    return not is_ours and not _UNREADABLE.fullmatch(name)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jade import checkpoint_index, scalars
 from jade.stored.source import Source
-
-# As `checkpoint` names them, which imports torch.
-BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
-_NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 
 
 @dataclass(frozen=True)
@@ -48,14 +43,14 @@ def listed(source: Source) -> list[StoredCheckpoint]:
     said = _said(source) if checkpoint_index.NAME in files else {}
     found = []
     for name, file in files.items():
-        if "/" in name or not name.endswith(".pt"):
+        if not checkpoint_index.is_checkpoint(name):
             continue
         known = said.get(name, {})
-        number, time = _NUMBERED.fullmatch(name), scalars.number(known.get("time"))
+        number, time = checkpoint_index.number_of(name), scalars.number(known.get("time"))
         found.append(
             StoredCheckpoint(
                 name,
-                int(number[1]) if number else scalars.whole(known.get("iterations")),
+                scalars.whole(known.get("iterations")) if number is None else number,
                 scalars.whole(known.get("epochs")),
                 file.size,
                 file.modified if time is None else time,
@@ -64,11 +59,6 @@ def listed(source: Source) -> list[StoredCheckpoint]:
             )
         )
     return sorted(found, key=lambda one: (one.iterations is None, one.iterations or 0, one.name))
-
-
-def is_numbered(name: str) -> bool:
-    """Say whether a file is a checkpoint that is kept."""
-    return _NUMBERED.fullmatch(name) is not None
 
 
 def _said(source: Source) -> Mapping[str, Mapping[str, Any]]:

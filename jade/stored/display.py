@@ -14,8 +14,9 @@ from typing import Any
 from jade import table
 from jade.sheet import PARAM
 from jade.stored import runs_sheet
-from jade.stored.selection import BEST, Listed, Metric, metrics_of
+from jade.stored.selection import Listed, Metric, metrics_of
 from jade.stored.source import Facts
+from jade.summary import BEST
 from jade.texts import duration, number_text, plain, shortened_in_the_middle, text_of
 from jade.trials import differing
 

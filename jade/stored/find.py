@@ -5,6 +5,7 @@ What is on this machine goes first. Who finds nothing is told where it was looke
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError
+from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError, first_line
+from jade.options import experiments_folder, project_environment
+from jade.plugins import FOLDERS
 from jade.stored import cache, local_runs
 from jade.stored.answer import UnknownRunError
 from jade.stored.source import Facts, FolderSource, Source
@@ -31,9 +34,29 @@ _PAGE = re.compile(r"/([^/]+)/([^/]+)/runs/([^/]+)(?:/.*)?")
 _ARTIFACT_PAGE = re.compile(r"/([^/]+)/([^/]+)/artifacts/[^/]+/([^/]+)/([^/]+)(?:/.*)?")
 
 
+def project() -> Path:
+    """Return the folder of the project: the present one, or the nearest above it that has modules of JADE's.
+
+    A notebook's present folder is that of the notebook.
+    """
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if _is_project(folder)), here)
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / "modules" / kind).is_dir() for kind in FOLDERS.values())
+
+
+def project_environ() -> dict[str, str]:
+    """Return the environment with the variables of the project's `.env` that the shell has not set."""
+    path = project() / ".env"
+    return project_environment(os.environ, str(path) if path.is_file() else None)
+
+
 def experiments_root(environ: Mapping[str, str]) -> Path:
-    """Return the folder that has a folder for each run."""
-    return Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    """Return the folder that has a folder for each run, in the project if it is not said elsewhere."""
+    root = experiments_folder(environ)
+    return root if project() == Path.cwd() else project() / root
 
 
 def find(run: str, root: Path, environ: Mapping[str, str]) -> Source:
@@ -138,11 +161,11 @@ def _elsewhere(run: str, root: Path, environ: Mapping[str, str]) -> Source:
     except UnknownRunError as error:
         if run.count("/") == 2:
             raise
-        raise _not_there(run, root, [*tried, _first_line(error)], error.known) from None
+        raise _not_there(run, root, [*tried, first_line(error)], error.known) from None
     except TrackingError as error:
         if run.count("/") == 2:
             raise
-        said = _first_line(error)
+        said = first_line(error)
         raise _not_there(run, root, [*tried, said if said.startswith("W&B") else f"W&B: {said}"]) from None
 
 
@@ -173,7 +196,7 @@ def _completed(path: str, server: WandbFiles, environ: Mapping[str, str]) -> str
         if len(known) == 1:
             return known[0]
         several = f"The cache has {', '.join(known)}." if known else f"The cache has no run {path!r}."
-        raise UnreachableError(f"{_first_line(error)} {several}") from error
+        raise UnreachableError(f"{first_line(error)} {several}") from error
 
 
 def _path_of_page(url: str, environ: Mapping[str, str]) -> str:
@@ -218,7 +241,3 @@ def _not_there(run: str, root: Path, tried: list[str], known: tuple[str, ...] = 
 
 def _is_run(folder: Path) -> bool:
     return (folder / local_runs.CONFIG).is_file() or (folder / local_runs.STATUS).is_file()
-
-
-def _first_line(error: JadeError) -> str:
-    return str(error).partition("\n")[0]

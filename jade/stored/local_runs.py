@@ -15,12 +15,14 @@ from typing import Any
 import yaml
 
 from jade import json_file, lock, params, scalars, summary
-from jade.errors import CheckpointError, ConfigError
+from jade.errors import CheckpointError, ConfigError, first_line
+from jade.summary import BEST
 from jade.trials import Trial, Trials, differing
 
 CONFIG, STATUS, METRICS = "config.yml", "status.json", "metrics.jsonl"
 FACTS, ORIGIN = "environment.json", "pulled.json"
-BEST = "/best"
+# What says which configuration a run had, and of which code.
+SAYING = (CONFIG, FACTS, "yaml/")
 
 # In C where PyYAML has it: a config takes a millisecond instead of ten.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -78,7 +80,7 @@ def run_of(folder: Path) -> LocalRun:
         run = _run(folder)
         return replace(run, facts=json_file.read(folder / FACTS), origin=json_file.read(folder / ORIGIN))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise CheckpointError(f"The {_damaged(error)} of {folder} cannot be read: {reason}.") from None
 
 
@@ -110,7 +112,7 @@ def read(
         try:
             found.append(_run(one))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             warnings.append(f"{one} is left out: its {_damaged(error)} cannot be read ({reason}).")
     if not found:
         raise ConfigError(
@@ -119,7 +121,7 @@ def read(
             hint="\n".join(warnings) or "A run has a folder there.",
         )
     chosen = _metric(found, metric, folder) if compared or metric else None
-    aim = goal or ("maximize" if chosen and summary.more_is_better(chosen) else "minimize")
+    aim = goal or (summary.goal_of(chosen) if chosen else "minimize")
     rows = tuple(_trial(run, chosen, aim) for run in found)
     swept = differing([row.params for row in rows if row.params])
     trials = Trials(str(folder), folder.absolute().name, "", chosen, aim, swept, "", None, rows)
@@ -130,7 +132,9 @@ def _folders(folder: Path) -> Iterator[Path]:
     try:
         below = [folder] if _is_run(folder) else sorted(folder.iterdir())
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=str(folder)) from None
+        # Whole: a notebook's present folder is its own, which its user may not think of.
+        where = str(folder.absolute())
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.", where=where) from None
     # A hidden one is a run that is being fetched.
     yield from (one for one in below if _is_run(one) and not (one != folder and one.name.startswith(".")))
 
@@ -236,8 +240,8 @@ def _values(run: LocalRun, metric: str | None, goal: str) -> tuple[float | None,
     name = metric if metric in run.metrics else metric.removesuffix(BEST)
     known = run.metrics.get(name, {})
     last, best = known.get("last"), known.get("best")
-    # The status calls best what the name suggests, and is behind the rows where the run was killed.
-    is_meant = summary.more_is_better(name) == (goal == "maximize")
+    # What the status calls best may be of the other goal, and is behind the rows where the run was killed.
+    is_meant = summary.is_max(name, known) == (goal == "maximize")
     if not is_meant or run.status.get("status") in ("running", "died"):
         logged = _logged(run.folder / METRICS, name)
         numbers = [value for value in logged if math.isfinite(value)]

@@ -161,7 +161,7 @@ class Opened:
         except (JadeError, ImportError, AttributeError, TypeError) as error:
             packages = self.facts.get("packages")
             differing = package_versions.differing(packages, self.code) if isinstance(packages, dict) else []
-            if differing and not isinstance(error, JadeError) or isinstance(error, PluginError):
+            if differing and (isinstance(error, PluginError) or not isinstance(error, JadeError)):
                 error.add_note("\n  ".join(["packages that the run had in other versions:", *differing]))
             raise
 

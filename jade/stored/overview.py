@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from jade import json_file, params, snapshot, summary
+from jade import checkpoint_index, json_file, params, snapshot, summary
+from jade.config import SECTIONS
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.selection import BEST, metrics_of
+from jade.stored.selection import metrics_of
 from jade.stored.source import Facts, FolderSource, Source
+from jade.summary import BEST
 from jade.texts import moment
 
 STATUS, FACTS, DIFF = local_runs.STATUS, local_runs.FACTS, "git.diff"
@@ -94,10 +96,16 @@ def _written(folder: Path) -> dict[str, Any]:
     }
 
 
-def _ordered(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def _ordered(config: Mapping[str, Any], written: Iterable[str]) -> dict[str, Any]:
     """Return a configuration as its files are written, the rest sorted: a server says it in any order."""
-    keys = [key for key in written if key in config]
-    return {key: config[key] for key in (*keys, *sorted(config.keys() - set(keys)))}
+    places = {key: number for number, key in enumerate(written)}
+
+    def place(key: str) -> tuple[int, int, str]:
+        section = key.partition(".")[0]
+        first = SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
+        return first, places.get(key, len(places)), key
+
+    return {key: config[key] for key in sorted(config, key=place)}
 
 
 def _changed(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,7 +134,7 @@ def _metrics(facts: Facts, status: Mapping[str, Any]) -> dict[str, dict[str, Any
             "last": facts.summary.get(name),
             "best": facts.summary.get(f"{name}{BEST}"),
             "best_at": _mapping(said.get(name)).get("best_at"),
-            "goal": "maximize" if summary.more_is_better(name) else "minimize",
+            "goal": "maximize" if summary.is_max(name, _mapping(said.get(name))) else "minimize",
         }
         for name in metrics_of(facts)
     }
@@ -141,7 +149,7 @@ def _kinds(files: Mapping[str, int]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name, size in files.items():
         folder, is_below, _ = name.partition("/")
-        kind = folder if is_below else "checkpoints" if name.endswith(".pt") else "records"
+        kind = folder if is_below else "checkpoints" if checkpoint_index.is_checkpoint(name) else "records"
         known = found.setdefault(kind, {"count": 0, "size": 0})
         known["count"] += 1
         known["size"] += size

@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jade import json_file, lock
+from jade import checkpoint_index, json_file, lock
 from jade.errors import CheckpointError, ConfigError
 from jade.stored.answer import Answer
 from jade.stored.local_runs import ORIGIN, STATUS
 from jade.stored.remote import FetchedSource
 from jade.stored.source import Facts, StoredFile, digest_of_file
+from jade.summary import BEST
 
 CHECKPOINTS = ("last", "best", "all", "none")
-_NAMES = {"last": ("model.pt",), "best": ("best.pt",), "none": ()}
+_NAMES = {"last": (checkpoint_index.BACKUP,), "best": (checkpoint_index.BEST,), "none": ()}
 # What wandb writes of its own accord; a run that was begun here has none of it in its folder.
 _OF_WANDB = re.compile(
     r"config\.yaml|output\.log|requirements\.txt|diff\.patch|conda-environment\.yaml|wandb-.*"
 )
-_BEST = "/best"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
         CheckpointError: if the run has no such checkpoint.
     """
     names = [name for name in answer.files if not _OF_WANDB.fullmatch(name)]
-    stored = [name for name in names if name.endswith(".pt") and "/" not in name]
+    stored = [name for name in names if checkpoint_index.is_checkpoint(name)]
     if checkpoints == "all" or (answer.about and checkpoints != "none"):
         return names
     lacking = [name for name in _NAMES[checkpoints] if name not in stored]
@@ -111,6 +111,8 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
             wanted=lacking[0],
             choices=stored,
         )
+    if checkpoints == "none":
+        stored.append(checkpoint_index.BEGINNING)
     return [name for name in names if name not in stored or name in _NAMES[checkpoints]]
 
 
@@ -167,9 +169,9 @@ def _is_same(path: Path, wanted: StoredFile) -> bool:
 def _status(facts: Facts) -> dict[str, Any]:
     """Return what the run's own `status.json` would say, as far as the server knows it."""
     metrics = {
-        name: {"last": value, "best": facts.summary.get(f"{name}{_BEST}")}
+        name: {"last": value, "best": facts.summary.get(f"{name}{BEST}")}
         for name, value in facts.summary.items()
-        if not (name.endswith(_BEST) and name.removesuffix(_BEST) in facts.summary)
+        if not (name.endswith(BEST) and name.removesuffix(BEST) in facts.summary)
     }
     known = {
         "run": facts.run_id,

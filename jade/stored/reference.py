@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jade import checkpoint_index
+from jade.checkpoint_index import number_of
 from jade.errors import ConfigError, JadeError, UnreachableError
 from jade.stored import checkpoints
 from jade.stored.find import find
@@ -104,9 +106,9 @@ def is_here(text: str, root: Path, environ: Mapping[str, str], where: str) -> bo
         there = checkpoints.listed(source)
     except JadeError as error:
         raise ConfigError(str(error), where=where) from None
-    names = {str(one.iterations): one.name for one in there if checkpoints.is_numbered(one.name)}
+    names = {str(one.iterations): one.name for one in there if number_of(one.name) is not None}
     names |= {LAST: ""} if there else {}
-    names |= {BEST: ""} if any(one.name == checkpoints.BEST for one in there) else {}
+    names |= {BEST: ""} if any(one.name == checkpoint_index.BEST for one in there) else {}
     wanted = which.checkpoint or LAST
     if wanted not in names and not (wanted.isdecimal() and str(int(wanted)) in names):
         raise ConfigError(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade.errors import CheckpointError, JadeError, TrackingError, UnreachableError
+from jade.errors import CheckpointError, JadeError, TrackingError, UnreachableError, first_line
 from jade.stored import cache
 from jade.stored.answer import Answer
 from jade.stored.cache import Copy
@@ -119,7 +119,7 @@ class FetchedSource(Source):
         return self._ask()
 
     def _answer_without(self, error: UnreachableError) -> Answer:
-        why = _first_line(error)
+        why = first_line(error)
         known = self.kept()
         if known is None:
             raise UnreachableError(
@@ -149,7 +149,7 @@ class FetchedSource(Source):
             missing = copy.missing(names, answer)
             raise UnreachableError(
                 f"{', '.join(missing[:3])}{' …' if len(missing) > 3 else ''} of {self.label}"
-                f" cannot be fetched. {_first_line(error)}",
+                f" cannot be fetched. {first_line(error)}",
                 hint=f"The cache has no whole copy: {copy.folder}",
             ) from error
         except TrackingError as error:
@@ -187,7 +187,3 @@ class ArtifactSource(FetchedSource):
 
     def _kept_path(self) -> str:
         return cache.aliased(self._cache, self.server.host, self.named)
-
-
-def _first_line(error: JadeError) -> str:
-    return str(error).partition("\n")[0]

@@ -14,11 +14,17 @@ from dataclasses import replace
 import torch
 
 from jade import cli, devices, experiment, resume, snapshot
+from jade.begun import Begun
+from jade.checkpoint_index import BEGINNING
 from jade.errors import JadeError
 from jade.options import Options
+from jade.resume import Earlier
 from jade.stored import bitwise, package_versions
 from jade.stored.run import StoredRun, load
 from jade.stored.source import FolderSource
+
+# What is kept on W&B, and how long a process may take, is said anew.
+_NOT_AGAIN = ("time_limit", "artifacts", "keep_artifacts")
 
 _log = logging.getLogger(__name__)
 
@@ -45,17 +51,26 @@ def rerun(name: str, options: Options, *, trust_code: bool) -> int:
     ]
     if differing:
         _log.warning("What differs from when %s was trained: %s.", name, "; ".join(dict.fromkeys(differing)))
-    said = {name: value for name, value in earlier.schedule.items() if name != "time_limit"}
+    said = {name: value for name, value in earlier.schedule.items() if name not in _NOT_AGAIN}
     facts = {
         "rerun_of": {"run": run.source.label, "id": run.id},
         "git_commit": earlier.facts.get("git_commit"),
     }
     exit_code, folder = cli.run_again(
-        accepted, replace(options, schedule={**said, **options.schedule}), code, facts
+        accepted, replace(options, schedule={**said, **options.schedule}), code, facts, _begun(run, earlier)
     )
     if exit_code == 0:
         _compare(run, FolderSource(folder), accepted.flat != earlier.config.flat)
     return exit_code
+
+
+def _begun(run: StoredRun, earlier: Earlier) -> Begun | None:
+    """Return how a run began that did with the weights of another one, which may be gone."""
+    if "init_from" not in earlier.config.values:
+        return None
+    run.source.fetch_all(BEGINNING)
+    recorded = earlier.facts.get("init_from")
+    return Begun(run.folder / BEGINNING, recorded if isinstance(recorded, dict) else {})
 
 
 def _prepare(facts: Mapping[str, object]) -> None:

@@ -7,20 +7,18 @@ built.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jade import resume, snapshot
+from jade import isolated, resume, snapshot
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
-from jade.options import project_environment
 from jade.stored import cache, checkpoints, display, find, trust, variables
 from jade.stored.checkpoints import StoredCheckpoint
-from jade.stored.local_runs import METRICS
+from jade.stored.local_runs import METRICS, SAYING
 from jade.stored.readonly import frozen
 from jade.stored.source import Facts, Source
 
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from jade.trainer import Trainer
 
 CODE = ("snapshot", "current")
-# What says which configuration and code a run had.
-_SAYING = ("config.yml", "environment.json", "yaml/")
 
 _log = logging.getLogger(__name__)
 
@@ -53,17 +49,17 @@ def load(
         run: the run's folder, its id in the experiments root, `entity/project/run_id` on W&B, or an artifact
             `entity/project/name:alias`.
         code: "snapshot", the copy that the run made of its code, imported under a name of its own; or
-            "current", the `modules/` of the present folder.
+            "current", the `modules/` of the project that the present folder is in.
         trust_code: whether code that is another entity's may be executed; remembered for the same code.
-        experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else `experiments`).
+        experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else the project's `experiments`).
 
     Raises:
-        CheckpointError: if there is no such run; near ones are named.
-        TrackingError: if W&B cannot be reached, and the cache has no copy.
+        ConfigError: if there is no such run; near ones are named.
+        TrackingError: if W&B does not give it, or cannot be reached and the cache has no copy.
     """
     if code not in CODE:
         raise ConfigError(f"There is no code {code!r}.", where="code", wanted=code, choices=CODE)
-    environ = project_environment(os.environ)
+    environ = find.project_environ()
     root = Path(experiments_root) if experiments_root is not None else find.experiments_root(environ)
     source = run if isinstance(run, Source) else find.find(str(run), root, environ)
     return StoredRun(source, environ, code=code, trust_code=trust_code)
@@ -256,10 +252,10 @@ class StoredRun:
         from jade.stored.opened import with_section  # torch takes more than a second
 
         opened = self._opened
+        trainer, state = self._with_weights(opened, checkpoint, device)
         for section, path in files.items():
             if path is not None:
                 opened = with_section(opened, section, Path(path), self._environ)
-        trainer, state = self._with_weights(opened, checkpoint, device)
         return opened.evaluate(trainer, state, [names] if isinstance(names, str) else names)
 
     def open_code(self) -> Path:
@@ -281,14 +277,14 @@ class StoredRun:
             TrustError: if the code is another entity's and is not trusted.
         """
         code = self.open_code()
-        self._check_trust(code)
+        self._check_trust(snapshot.digest(code))
         return replace(self._earlier, config=self._config), code
 
     # How.
 
     @cached_property
     def _earlier(self) -> resume.Earlier:
-        self.source.fetch_all(*_SAYING)
+        self.source.fetch_all(*SAYING)
         if not (self.folder / resume.CONFIG).is_file():
             raise CheckpointError(
                 f"The run {self.source.label} has no {resume.CONFIG}: it ended before it began,"
@@ -308,15 +304,21 @@ class StoredRun:
         from jade.plugins import Plugins
         from jade.stored.opened import Opened
 
-        copy = self.open_code() if self._code == "snapshot" else None
-        self._check_trust(copy)
-        plugins = Plugins(copy, snapshot=True, is_isolated=True) if copy else Plugins(_present())
+        if self._code == "snapshot":
+            copy = self.open_code()
+            contents = isolated.contents(copy)
+            self._check_trust(isolated.digest_of(contents))
+            plugins = Plugins(copy, snapshot=True, contents=contents)
+        else:
+            present = _present()
+            self._check_trust(None, present)
+            plugins = Plugins(present)
         return Opened(self.source.label, self._config, plugins, self._earlier.facts, self.folder / "code")
 
-    def _check_trust(self, copy: Path | None) -> None:
-        digest = snapshot.digest(copy) if copy is not None else None
-        records = cache.root(self._environ) / "trusted"
-        trust.require(self.source, self._config.values, digest, records, is_given=self._trust_code)
+    def _check_trust(self, digest: str | None, present: Path | None = None) -> None:
+        asked = trust.Asked(self._config.values, digest, present)
+        records = cache.root(self._environ) / trust.RECORDS
+        trust.require(self.source, asked, records, is_given=self._trust_code)
 
     def _with_weights(
         self, opened: Opened, checkpoint: str | int, device: str | torch.device | None
@@ -331,10 +333,10 @@ class StoredRun:
 
 
 def _present() -> Path:
-    project = Path.cwd()
+    project = find.project()
     if not (project / "modules").is_dir():
         raise ConfigError(
-            f"There is no folder modules/ in {project}.",
+            f"There is no folder modules/ in {project}, nor above it.",
             where="code='current'",
             hint="code='snapshot' uses the run's own copy.",
         )

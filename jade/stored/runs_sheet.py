@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jade.sheet import MOMENT, NUMBER, PARAM, SECONDS, TEXT, Column, Sheet
-from jade.stored.selection import BEST, Listed, Metric
+from jade.stored.selection import Listed, Metric
+from jade.summary import BEST
 from jade.table import HIDDEN
 from jade.texts import shortened
 from jade.trials import differing

@@ -16,11 +16,8 @@ from jade.errors import CheckpointError, ConfigError, nearest
 from jade.sheet import order
 from jade.stored import local_runs
 from jade.stored.source import Facts, FolderSource, Source
-from jade.trials import STATES, differing
-
-BEST = "/best"
-# What W&B's summary has beside metrics.
-_COUNTERS = ("row", "iterations", "epochs")
+from jade.summary import BEST
+from jade.trials import GOAL_OF, STATES, differing
 
 
 @dataclass(frozen=True)
@@ -174,25 +171,25 @@ def metric_of(
                 f"No run has logged a metric {wanted!r}.", where="metric", wanted=wanted, choices=known
             )
         said = [*([sweeps] if sweeps else []), *_recorded(ordered)]
-        aim = next((one.goal for one in said if one.name == wanted.removesuffix(BEST)), _guessed(wanted))
-        return Metric(wanted, goal or aim, "it was asked for")
+        aims = (one.goal for one in said if one.name == wanted.removesuffix(BEST))
+        return Metric(wanted, goal or next(aims, summary.goal_of(wanted)), "it was asked for")
     found = next(_recorded(ordered), None) or sweeps or next(_evaluated(ordered), None)
     if found is None and known:
-        found = Metric(known[0], _guessed(known[0]), "the first that was logged")
+        found = Metric(known[0], summary.goal_of(known[0]), "the first that was logged")
     return Metric(found.name, goal or found.goal, found.why) if found else None
 
 
 def metrics_of(facts: Facts) -> list[str]:
     """Return the names of what a run has logged, without those of best values."""
-    names = [name for name in facts.summary if not name.startswith("_") and name not in _COUNTERS]
-    return [name for name in names if not (name.endswith(BEST) and name.removesuffix(BEST) in facts.summary)]
+    known = facts.summary
+    return [name for name in known if not (name.endswith(BEST) and name.removesuffix(BEST) in known)]
 
 
 def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
     """Yield by what runs kept their best checkpoint."""
     for row in rows:
         folder = row.source.folder
-        best = checkpoint_index.read(folder).get("best.pt", {})
+        best = checkpoint_index.read(folder).get(checkpoint_index.BEST, {})
         schedule = json_file.read(folder / local_runs.FACTS).get("schedule")
         asked = schedule if isinstance(schedule, dict) else {}
         for name, mode in (
@@ -200,7 +197,7 @@ def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
             (asked.get("best_metric"), asked.get("best_mode")),
         ):
             if isinstance(name, str) and name in row.facts.summary:
-                goal = {"min": "minimize", "max": "maximize"}.get(str(mode), _guessed(name))
+                goal = GOAL_OF.get(str(mode), summary.goal_of(name))
                 yield Metric(name, goal, "the best of it is kept")
 
 
@@ -211,7 +208,7 @@ def _evaluated(rows: Iterable[Listed]) -> Iterator[Metric]:
         for evaluation in _evaluations(row.facts.params):
             for name in there:
                 if name == evaluation or name.startswith(f"{evaluation}/"):
-                    yield Metric(name, _guessed(name), "the first evaluation")
+                    yield Metric(name, summary.goal_of(name), "the first evaluation")
 
 
 def _evaluations(params: Mapping[str, Any]) -> list[str]:
@@ -220,7 +217,3 @@ def _evaluations(params: Mapping[str, Any]) -> list[str]:
         for key in params
         if key.startswith("eval.") and key.endswith(".class") and ".params." not in key
     ]
-
-
-def _guessed(name: str) -> str:
-    return "maximize" if summary.more_is_better(name) else "minimize"

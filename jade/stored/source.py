@@ -16,6 +16,7 @@ from typing import Any
 from jade import scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
+from jade.summary import BEST
 
 # What a run's folder has beside the run's own files: wandb's copies, the lock, what is half written.
 _NOT_THE_RUNS = ("wandb", "lock", "__pycache__")
@@ -166,7 +167,7 @@ def facts_of(folder: Path) -> Facts:
     run = local_runs.run_of(folder)
     status, origin = run.status, run.origin
     summary = {name: known.get("last") for name, known in run.metrics.items()}
-    summary |= {f"{name}/best": known.get("best") for name, known in run.metrics.items()}
+    summary |= {f"{name}{BEST}": known.get("best") for name, known in run.metrics.items()}
     return Facts(
         run_id=folder.name,
         name=str(status.get("name") or folder.name),
@@ -181,7 +182,7 @@ def facts_of(folder: Path) -> Facts:
         sweep=run.sweep,
         url=origin.get("url"),
         owner=origin.get("owner"),
-        is_foreign=bool(origin.get("is_foreign")),
+        is_foreign=bool(origin.get("is_foreign", (folder / local_runs.ORIGIN).exists())),
     )
 
 

@@ -12,13 +12,9 @@ from typing import Any, NoReturn
 from torch.utils.data import Dataset, IterableDataset
 
 from jade.build import Datasets
-from jade.errors import JadeError
+from jade.errors import AbsentDataError, first_line
 
 _log = logging.getLogger(__name__)
-
-
-class AbsentDataError(JadeError):
-    """The data of a stored run are not on this machine."""
 
 
 class AbsentAttributeError(AbsentDataError, AttributeError):
@@ -106,7 +102,7 @@ def lenient(
 
 
 def _stand_in(name: str, known: object, error: Exception) -> StandIn | IterableStandIn:
-    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    reason = f"{type(error).__name__}: {first_line(error)}"
     length = known.get("length") if isinstance(known, Mapping) else None
     _log.warning("The data of %r are not here (%s): only how many there were is known.", name, reason)
     if isinstance(known, Mapping) and length is None:

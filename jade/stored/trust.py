@@ -1,36 +1,64 @@
 """Whose code a stored run brings with it, and whether it may be executed.
 
-The code of the user's own runs may, and that of any folder. Of another entity's runs on W&B it may be once
-the user has said so, which is remembered by the digest of that code. A configuration that names installed
-functions by dotted names, such as `os.system`, is code as well.
+The code of the user's own runs may, and that of any folder that was not fetched. Of another entity's runs on
+W&B it may be once the user has said so, which is remembered for that code of that entity. What a
+configuration calls by dotted names, such as `os.system`, and an architecture file beyond `modules/`, are code
+as well.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jade import json_file
-from jade.errors import JadeError
-from jade.stored.source import Source
+from jade.errors import TrustError
+from jade.stored.local_runs import ORIGIN
+from jade.stored.source import Facts, FolderSource, Source
+
+RECORDS = "trusted"  # the folder of them in the cache
 
 
-class TrustError(JadeError):
-    """The code of a run is somebody else's, and nobody has said that it may be executed."""
+@dataclass(frozen=True)
+class Asked:
+    """What is going to be executed.
+
+    Attributes:
+        values: the configuration.
+        digest: of the run's copy of its code, if that is going to be imported.
+        present: the project whose `modules/` are imported instead.
+    """
+
+    values: Mapping[str, Any]
+    digest: str | None = None
+    present: Path | None = None
+
+    @property
+    def called(self) -> list[str]:
+        """What the configuration names beyond the classes of `modules/`."""
+        names = set(_dotted(self.values))
+        if self.present is not None and not self._is_of_modules(self.present):
+            names.add(f"arch_impl {self.values.get('arch_impl')}")
+        return sorted(names)
+
+    def _is_of_modules(self, present: Path) -> bool:
+        # A file elsewhere may be one of the run's own, which was fetched with it.
+        path = Path(os.path.normpath(present / str(self.values.get("arch_impl"))))
+        return path.is_relative_to(present / "modules")
 
 
-def require(
-    source: Source, values: Mapping[str, Any], digest: str | None, records: Path, *, is_given: bool
-) -> None:
+def require(source: Source, asked: Asked, records: Path, *, is_given: bool) -> None:
     """Refuse to go on where code is somebody else's that is not trusted yet.
 
     Args:
         source: of the run.
-        values: its configuration.
-        digest: of its copy of the code, if that is going to be imported.
+        asked: what is going to be executed.
         records: the folder of what was trusted before.
         is_given: whether the user trusts it now, which is remembered.
 
@@ -38,29 +66,63 @@ def require(
         TrustError: if the run is another entity's and its code was not trusted; nothing of it was executed.
     """
     facts = source.facts()
-    called = sorted(set(_dotted(values, source.folder / "code" if digest else None)))
-    if not facts.is_foreign or not (digest or called):
+    if not facts.is_foreign or not (asked.digest or asked.called):
         return
-    whole = hashlib.sha256("\0".join([digest or "", *called]).encode()).hexdigest()
+    known = {"owner": facts.owner, "code": asked.digest, "calls": asked.called}
+    whole = hashlib.sha256(json.dumps(known).encode()).hexdigest()
     record = records / f"{whole}.json"
     if is_given:
-        known = {"run": source.label, "owner": facts.owner, "code": digest, "calls": called}
-        _remember(record, {**known, "trusted": round(time.time(), 3)})
+        _remember(record, {"run": source.label, **known, "trusted": round(time.time(), 3)})
     elif not record.is_file():
-        raise _untrusted(source, digest, called)
+        raise _untrusted(source, asked)
 
 
-def _untrusted(source: Source, digest: str | None, called: list[str]) -> TrustError:
+def require_to_go_on(folder: Path, asked: Asked, records: Path, *, is_given: bool) -> None:
+    """Refuse, as `require` does, to go on with a run whose folder was fetched from another entity's.
+
+    Args:
+        folder: of the run; it need not say yet how far the run came.
+        asked: what is going to be executed.
+        records: the folder of what was trusted before.
+        is_given: whether the user trusts it now, which is remembered.
+
+    Raises:
+        TrustError: if the run is another entity's and its code was not trusted; nothing of it was executed.
+    """
+    require(_LeftRun(folder), asked, records, is_given=is_given)
+
+
+class _LeftRun(FolderSource):
+    """The folder of a run that is to go on, of which only the origin is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._origin = json_file.read(folder / ORIGIN)
+        super().__init__(folder, str(self._origin.get("path") or folder))
+
+    def facts(self) -> Facts:
+        """Return whose it is."""
+        known = self._origin
+        return Facts(
+            run_id=self.folder.name,
+            name=self.folder.name,
+            state="",
+            url=known.get("url"),
+            owner=known.get("owner"),
+            is_foreign=bool(known.get("is_foreign")),
+        )
+
+
+def _untrusted(source: Source, asked: Asked) -> TrustError:
     facts = source.facts()
     code = source.folder / "code"
-    parts = [f"its code, {code} (digest {digest[:12]})"] if digest else []
-    parts += [f"what its configuration calls: {', '.join(called)}"] if called else []
+    parts = [f"its code, {code} (digest {asked.digest[:12]})"] if asked.digest else []
+    parts += [f"what its configuration calls: {', '.join(asked.called)}"] if asked.called else []
     page = f", {facts.url}" if facts.url else ""
     return TrustError(
-        f"The run {source.label} belongs to {facts.owner}, not to you{page}."
+        f"The run {source.label} belongs to {facts.owner or 'somebody'}, not to you{page}."
         f" Nothing was executed of {', and '.join(parts)}.",
         hint="Once you have read it: trust_code=True, or --trust-code; the same code is asked for once.\n"
-        "code='current' uses the classes of the present modules/ instead.",
+        "code='current', or --code current, uses the classes of the present modules/ instead.",
     )
 
 
@@ -72,19 +134,17 @@ def _remember(record: Path, known: Mapping[str, Any]) -> None:
         return
 
 
-def _dotted(value: object, code: Path | None) -> Iterator[str]:
-    """Yield the dotted names of classes anywhere in a configuration that are not those of the copy `code`."""
+def _dotted(value: object) -> Iterator[str]:
+    """Yield the dotted names of classes anywhere in a configuration.
+
+    Those of the run's own code as well: what that imports, such as `modules.nets.run`, can be named so, too.
+    """
     if isinstance(value, Mapping):
         name = value.get("class")
-        if isinstance(name, str) and "." in name and not _is_in(code, name):
+        if isinstance(name, str) and "." in name:
             yield name
         for inner in value.values():
-            yield from _dotted(inner, code)
+            yield from _dotted(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _dotted(inner, code)
-
-
-def _is_in(code: Path | None, name: str) -> bool:
-    top = name.partition(".")[0]
-    return code is not None and ((code / top).is_dir() or (code / f"{top}.py").is_file())
+            yield from _dotted(inner)

@@ -9,8 +9,9 @@ import torch
 
 from jade import checkpoint
 from jade.checkpoint import Checkpoints
+from jade.checkpoint_index import BACKUP, BEST, PREVIOUS, is_checkpoint, number_of
 from jade.errors import CheckpointError
-from jade.stored.checkpoints import BACKUP, BEST, PREVIOUS, StoredCheckpoint, is_numbered, listed
+from jade.stored.checkpoints import StoredCheckpoint, listed
 from jade.stored.source import Source
 
 
@@ -47,7 +48,7 @@ def _named(source: Source, wanted: str | int) -> str | None:
         exact = [one.name for one in listed(source) if one.iterations == number]
         if exact:
             return exact[0]
-    if str(wanted) in files and str(wanted).endswith(".pt"):
+    if str(wanted) in files and is_checkpoint(str(wanted)):
         return str(wanted)
     hint = "\n".join(_told(one) for one in listed(source)) or "The run has none."
     if wanted == "best":
@@ -66,7 +67,7 @@ def _told(one: StoredCheckpoint) -> str:
 
 def _last(source: Source, device: torch.device | None) -> tuple[Path, dict[str, Any]]:
     there = {one.name: one for one in listed(source)}
-    numbered = [name for name in there if is_numbered(name)]
+    numbered = [name for name in there if number_of(name) is not None]
     wanted = [name for name in (BACKUP, *numbered[-1:]) if name in there]
     wanted = wanted or [name for name in (PREVIOUS, BEST) if name in there][:1]
     if not wanted:

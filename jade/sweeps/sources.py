@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError
+from jade.options import experiments_folder
 from jade.stored import local_runs
+from jade.stored.local_runs import SAYING
+from jade.stored.source import FolderSource
+from jade.stored.source import Source as StoredSource
 from jade.sweeps import kept
 from jade.sweeps.kept import Kept
 from jade.trials import Trial, Trials
-
-FILES = ("config.yml", "environment.json")
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,19 @@ class Source:
         Raises:
             JadeError: if they cannot be read.
         """
+        found: StoredSource
         if trial.folder is not None:
-            names = [*FILES, *(f"yaml/{file.name}" for file in trial.folder.glob("yaml/*.yml"))]
-            try:
-                return {
-                    name: (trial.folder / name).read_text(encoding="utf-8")
-                    for name in names
-                    if (trial.folder / name).is_file()
-                }
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"The files of {trial.folder} cannot be read: {error}") from None
-        from jade.tracking.wandb_sweeps import WandbSweeps
+            found = FolderSource(trial.folder)
+        else:
+            from jade.stored.remote import RemoteSource  # wandb takes half a second
 
-        return WandbSweeps(self.environ).files("/".join([*path.split("/")[:2], trial.run_id]))
+            found = RemoteSource("/".join([*path.split("/")[:2], trial.run_id]), self.environ)
+        found.fetch_all(*SAYING)
+        names = [name for name in found.files() if name.startswith(SAYING)]
+        try:
+            return {name: (found.folder / name).read_text(encoding="utf-8") for name in names}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The files of {found.label} cannot be read: {error}") from None
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def opened(named: str, environ: Mapping[str, str]) -> Iterator[Source]:
     Raises:
         JadeError: if there is no such thing.
     """
-    root = Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    root = experiments_folder(environ)
     path = Path(named)
     if path.is_dir():
         yield Source(environ, folder=path)

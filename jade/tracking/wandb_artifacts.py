@@ -23,7 +23,6 @@ TYPE = "model"
 BEST = "best"
 # What W&B and JADE name; every other alias is a person's, who wants to keep the version.
 _OWN_ALIASES = re.compile(r"best|latest|v\d+")
-_NUMBERED = "checkpoint_"
 ROUNDS = 10
 UPLOAD_SECONDS = 3600
 API_SECONDS = 30
@@ -83,11 +82,15 @@ def surplus(known: Sequence[Known], version: Version, metadata: Mapping[str, Any
     if version.competes and version.kept is not None:
         found += ranked(known, metadata)[version.kept :]
     if not version.competes and version.kept is not None:
-        numbered = [one for one in same_run if str(one.metadata.get("file")).startswith(_NUMBERED)]
+        numbered = [one for one in same_run if _is_numbered(one)]
         numbered.sort(key=lambda one: one.metadata.get("iterations") or 0)
         found += numbered[: -version.kept]
     unique = {one.number: one for one in found}
     return [one for one in unique.values() if not one.is_protected]
+
+
+def _is_numbered(one: Known) -> bool:
+    return checkpoint_index.number_of(str(one.metadata.get("file"))) is not None
 
 
 def _is_comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import wandb
 
-from jade.errors import JadeError, TrackingError, UnreachableError
+from jade import params
+from jade.errors import JadeError, TrackingError, UnreachableError, first_line
 from jade.tracking.wandb_run import DEFAULT_PROJECT, has_credentials
 
 SECONDS = 20  # that the server may take for one answer
@@ -74,7 +75,7 @@ class Client:
             if not is_of_the_client(error):
                 raise
             self._begin_anew()
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise TrackingError(f"{what} cannot be read from {self.server}: {reason}") from error
 
     def whole(self, path: str, what: str) -> tuple[str, str, str]:
@@ -178,6 +179,11 @@ def is_of_the_client(error: Exception) -> bool:
     return isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] == "wandb"
 
 
+def is_foreign(api: Any, entity: str) -> bool:  # noqa: ANN401 - wandb's own
+    """Say whether what belongs to an entity is somebody else's than the user's own."""
+    return entity not in (api.viewer.entity, api.viewer.username)
+
+
 def number(value: object) -> float | None:
     """Return a number that a server gives, also as a text where JSON has none; None for anything else."""
     if isinstance(value, str):
@@ -192,3 +198,13 @@ def seconds(moment: str | None) -> float | None:
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def state_of(run: Any) -> str:  # noqa: ANN401 - wandb's own
+    """Return the state of a run that the client gives, as `trials.STATES` has it."""
+    return "preempted" if run.state == "preempting" else str(run.state)
+
+
+def params_of(run: Any) -> dict[str, Any]:  # noqa: ANN401 - wandb's own
+    """Return the configuration of a run that the client gives, by flat dotted key."""
+    return params.flatten({key: value for key, value in run.config.items() if key != "_wandb"})

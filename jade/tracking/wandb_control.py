@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import wandb
 import yaml
 
-from jade.errors import ConfigError, TrackingError
+from jade.errors import ConfigError, TrackingError, first_line
 
 TIMEOUT_SECONDS = 60.0
 _MAKE = """mutation UpsertSweep($id: ID, $config: String, $state: String, $entityName: String,
@@ -60,7 +60,7 @@ class SweepControl:
                 address, key = address or api.settings["base_url"], key or api.api_key
             except (wandb.errors.Error, ValueError) as error:
                 raise TrackingError(
-                    f"W&B takes no credentials: {str(error).strip().partition(chr(10))[0]}",
+                    f"W&B takes no credentials: {first_line(error)}",
                     hint="`wandb login`; --local runs the sweep on this machine, without an account.",
                 ) from error
         self.url = str(address).rstrip("/")

@@ -15,16 +15,23 @@ from urllib.parse import urlsplit
 import wandb
 from wandb.apis.public.runs import RunNotFoundError
 
-from jade import params
 from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
 from jade.stored.local_runs import METRICS
 from jade.stored.source import Facts, StoredFile
-from jade.tracking.wandb_client import Client, is_of_the_client, kept_tidy, number, seconds
+from jade.tracking.wandb_client import (
+    Client,
+    is_foreign,
+    is_of_the_client,
+    kept_tidy,
+    number,
+    params_of,
+    seconds,
+    state_of,
+)
 from jade.tracking.wandb_run import UNCONNECTED
 
 PAGE = 500  # runs or files in one answer
 NAMED = 200  # that an unknown one is compared with
-STATES = {"preempting": "preempted"}
 _COUNTED = ("iterations", "epochs")
 
 
@@ -109,7 +116,7 @@ class WandbFiles:
             run = self._creator(found)
             facts = self._facts(api, run) if run else self._facts_without_run(found, entity)
             # Either may be where its code comes from.
-            facts = replace(facts, is_foreign=facts.is_foreign or self._is_foreign(api, entity))
+            facts = replace(facts, is_foreign=facts.is_foreign or is_foreign(api, entity))
             if run:
                 more, there = self._listed(_of_its_run(run, files), path, api.api_key)
                 files, addresses = {**more, **files}, {**there, **addresses}
@@ -253,8 +260,8 @@ class WandbFiles:
         return Facts(
             run_id=run.id,
             name=str(run.name or run.id),
-            state=STATES.get(run.state, str(run.state)),
-            params=params.flatten({key: value for key, value in run.config.items() if key != "_wandb"}),
+            state=state_of(run),
+            params=params_of(run),
             summary={
                 name: value
                 for name, value in summary.items()
@@ -268,7 +275,7 @@ class WandbFiles:
             sweep=f"{run.entity}/{run.project}/{sweep}" if sweep else None,
             url=str(run.url),
             owner=str(run.entity),
-            is_foreign=self._is_foreign(api, run.entity),
+            is_foreign=is_foreign(api, run.entity),
         )
 
     def _facts_without_run(self, artifact: Any, entity: str) -> Facts:  # noqa: ANN401 - wandb's own
@@ -282,9 +289,6 @@ class WandbFiles:
             updated=when,
             owner=entity,
         )
-
-    def _is_foreign(self, api: Any, entity: str) -> bool:  # noqa: ANN401 - wandb's own
-        return entity not in (api.viewer.entity, api.viewer.username)
 
 
 def _of_its_run(run: Any, files: Mapping[str, StoredFile]) -> Iterable[Any]:  # noqa: ANN401 - wandb's own

@@ -23,8 +23,9 @@ import yaml
 from wandb.proto import wandb_internal_pb2 as pb
 
 from jade.entries import Entry
-from jade.errors import JadeError, TrackingError
+from jade.errors import JadeError, TrackingError, first_line
 from jade.record import Record
+from jade.summary import BEST
 from jade.tracking.base import Version
 from jade.tracking.wandb_artifacts import Models
 from jade.tracking.wandb_control import SweepControl
@@ -213,7 +214,7 @@ class WandbTracker:
         try:
             self._run.use_artifact(artifact)
         except Exception as error:  # noqa: BLE001 - the weights are there; a line in a graph ends no run
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             _log.warning("W&B does not show that the run begins with %s: %s", artifact, reason)
 
     def log(self, entries: Sequence[Entry], iterations: int, epochs: int) -> None:
@@ -232,7 +233,7 @@ class WandbTracker:
     def best(self, values: Mapping[str, float]) -> None:
         """Write `X/best` into W&B's summary, where `X` stays the last value: a sweep orders by that."""
         if self._run is not None:
-            best = {f"{name}/best": value for name, value in values.items()}
+            best = {f"{name}{BEST}": value for name, value in values.items()}
             self._run.summary.update(best)
 
     def keep(self, path: Path) -> None:
@@ -255,7 +256,7 @@ class WandbTracker:
             self._models = self._models or Models(self._run)
             self._models.publish(version)
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the run is to go on
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = first_line(error) or type(error).__name__
             _log.warning("%s is no version of %s on W&B: %s", version.checkpoint.name, version.model, reason)
 
     def mark_preempting(self) -> None:
@@ -340,7 +341,7 @@ def has_credentials(environ: Mapping[str, str]) -> bool:
 
 def _not_started(error: Exception, environ: Mapping[str, str]) -> TrackingError:
     server = environ.get("WANDB_BASE_URL") or "W&B"
-    reason = str(error).strip().partition("\n")[0]  # what follows is advice for callers of wandb.init
+    reason = first_line(error)  # what follows is advice for callers of wandb.init
     hint = "Offline: WANDB_MODE=offline; without W&B: --tracker local."
     if isinstance(error, wandb.errors.AuthenticationError):
         return TrackingError(

@@ -1,27 +1,25 @@
-"""Edge: the trials of a sweep, and the files of one of them, as a W&B server has them.
+"""Edge: the trials of a sweep, as a W&B server has them.
 
 Reads only; the W&B cloud, a server of one's own and JADE's are asked in the same way.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import wandb
 
-from jade import params, summary
+from jade import summary
 from jade.errors import ConfigError, TrackingError
-from jade.tracking.wandb_client import Client, kept_tidy, number, seconds
+from jade.options import experiments_folder
+from jade.summary import BEST
+from jade.tracking.wandb_client import Client, kept_tidy, number, params_of, seconds, state_of
 from jade.trials import Trial, Trials, differing
 
 PAGE = 500  # runs in one answer
 SWEEPS_NAMED = 30
-_STATES = {"preempting": "preempted"}
 _COUNTERS = ("row", "iterations", "epochs")
-_SAYING = ("config.yml", "environment.json", "yaml/")
 
 
 class WandbSweeps:
@@ -87,29 +85,6 @@ class WandbSweeps:
             rows=rows,
         )
 
-    def files(self, path: str) -> dict[str, str]:
-        """Return what says which configuration a run had: texts by name, as in its folder.
-
-        Args:
-            path: of the run, `entity/project/id`.
-
-        Raises:
-            TrackingError: if there is no such run, or the server does not give its files.
-        """
-        what = f"The run {path}"
-        with self._client.asked(what) as api, kept_tidy(), tempfile.TemporaryDirectory() as folder:
-            found = [file for file in api.run(path).files() if file.name.startswith(_SAYING)]
-            for file in found:
-                # A name is a path below the folder; one that leaves it is nobody's.
-                if ".." not in Path(file.name).parts and not file.name.startswith("/"):
-                    file.download(root=folder, replace=True).close()
-            root = Path(folder)
-            return {
-                str(one.relative_to(root)): one.read_text(encoding="utf-8")
-                for one in sorted(root.rglob("*"))
-                if one.is_file()
-            }
-
     def _sweep(self, api: Any, entity: str, project: str, name: str) -> Any:  # noqa: ANN401 - wandb's own
         try:
             return api.sweep(f"{entity}/{project}/{name}")
@@ -127,12 +102,12 @@ class WandbSweeps:
 
     def _trial(self, run: Any, metric: str | None, goal: str) -> Trial:  # noqa: ANN401 - wandb's own
         found = run.summary_metrics or {}
-        folder = Path(self._environ.get("EXPERIMENTS_ROOT") or "experiments") / run.id
+        folder = experiments_folder(self._environ) / run.id
         return Trial(
             run_id=run.id,
             name=run.name or run.id,
-            state=_STATES.get(run.state, run.state),
-            params=params.flatten({key: value for key, value in run.config.items() if key != "_wandb"}),
+            state=state_of(run),
+            params=params_of(run),
             epochs=number(found.get("epochs")),
             last=number(found.get(metric)) if metric else None,
             best=_best(found, metric, goal),
@@ -157,7 +132,7 @@ def _aim(own: Mapping[str, Any], metric: str | None, goal: str | None) -> tuple[
     """Return the metric and its goal, where `own` is what the sweep says."""
     if metric is None or metric == own.get("name"):
         return own.get("name"), goal or str(own.get("goal") or "minimize")
-    return metric, goal or ("maximize" if summary.more_is_better(metric) else "minimize")
+    return metric, goal or summary.goal_of(metric)
 
 
 def _is_metric(key: str, value: object) -> bool:
@@ -166,8 +141,8 @@ def _is_metric(key: str, value: object) -> bool:
 
 def _best(found: Mapping[str, Any], metric: str | None, goal: str) -> float | None:
     """Return the best value there was, where what the run took for best is what the sweep does."""
-    if metric is None or metric.endswith("/best"):
+    if metric is None or metric.endswith(BEST):
         return number(found.get(metric)) if metric else None
     if summary.more_is_better(metric) != (goal == "maximize"):
         return None
-    return number(found.get(f"{metric}/best"))
+    return number(found.get(f"{metric}{BEST}"))

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -213,6 +214,15 @@ def test_a_folder_without_runs_is_refused(tmp_path, make):
 
     with pytest.raises(ConfigError, match="empty (holds no runs|cannot be read: No such file or directory)."):
         local_runs.read(tmp_path / "empty")
+
+
+def test_a_folder_that_is_not_there_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ConfigError) as caught:
+        local_runs.folders(Path("experiments"))
+
+    assert f"\n  at: {tmp_path / 'experiments'}" in str(caught.value)
 
 
 def test_neither_torch_nor_wandb_is_loaded_to_read_a_folder(experiments):

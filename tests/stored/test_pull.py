@@ -86,17 +86,19 @@ def test_a_run_that_runs_elsewhere_has_not_died_until_it_goes_on_here(filled, in
 
 @pytest.mark.parametrize(
     ("wanted", "expected"),
-    [("all", {"model.pt", "checkpoint_3.pt"}), ("last", {"model.pt"}), ("none", set())],
+    [("all", {"model.pt", "checkpoint_3.pt", "init.pt"}), ("last", {"model.pt", "init.pt"}), ("none", set())],
 )
 def test_the_checkpoints_that_are_wanted_are_fetched(filled, into, wanted, expected):
-    pull(RemoteSource(filled.run(), filled.environ), into, wanted)
+    pull(RemoteSource(filled.run(files={**FILES, "init.pt": b"first"}), filled.environ), into, wanted)
 
     assert {name for name in names(into / "abc") if name.endswith(".pt")} == expected
 
 
 def test_a_checkpoint_that_there_is_not_leaves_nothing(filled, into):
+    run = filled.run(files={**FILES, "init.pt": b"first"})
+
     with pytest.raises(CheckpointError, match=r"The run local/p/abc has no best\.pt") as caught:
-        pull(RemoteSource(filled.run(), filled.environ), into, "best")
+        pull(RemoteSource(run, filled.environ), into, "best")
 
     assert "known: checkpoint_3.pt, model.pt" in str(caught.value)
     assert not into.exists()
@@ -208,7 +210,7 @@ from jade.__main__ import main
 how, run = sys.argv[1:]
 if how == "full":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, 20_000_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
 
 @contextmanager
 def transfer(*arguments):
@@ -216,7 +218,7 @@ def transfer(*arguments):
     def told(count):
         nonlocal came
         came += count
-        if came > 20_000_000 and how in ("SIGKILL", "SIGINT"):
+        if came > 4_000_000 and how in ("SIGKILL", "SIGINT"):
             os.kill(os.getpid(), getattr(signal, how))
     yield told
 
@@ -249,7 +251,7 @@ def given(caplog):
 
 def test_a_pull_that_was_killed_leaves_nothing_half_and_goes_on(filled, into, pulling, caplog):
     caplog.set_level(logging.INFO, logger="jade.server")
-    weights = os.urandom(1_000_000) * 50
+    weights = os.urandom(1_000_000) * 10
     path = filled.run(files={"config.yml": "seed: 1\n", "model.pt": weights})
 
     killed = pulling("SIGKILL", path)
@@ -265,12 +267,12 @@ def test_a_pull_that_was_killed_leaves_nothing_half_and_goes_on(filled, into, pu
     assert whole.returncode == 0, whole.stderr
     assert (into / "abc" / "model.pt").read_bytes() == weights
     (rest,) = given(caplog)
-    assert rest < 30_100_000
+    assert rest < 6_100_000
     assert not list((into.parent / "cache").rglob("*/parts/*"))
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_half(filled, into, pulling):
-    path = filled.run(files={"config.yml": "seed: 1\n", "model.pt": bytes(30_000_000)})
+    path = filled.run(files={"config.yml": "seed: 1\n", "model.pt": bytes(6_000_000)})
 
     done = pulling("full", path)
 

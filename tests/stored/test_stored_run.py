@@ -15,9 +15,7 @@ import torch
 
 import jade
 from jade import checkpoint
-from jade.errors import CheckpointError, ConfigError, PluginError
-from jade.stored.standin import AbsentDataError
-from jade.stored.trust import TrustError
+from jade.errors import AbsentDataError, CheckpointError, ConfigError, PluginError, TrustError
 
 INPUT = torch.linspace(-1.0, 1.0, 7).reshape(-1, 1)
 
@@ -190,8 +188,9 @@ def test_an_architecture_is_built_from_the_runs_own_file(project, elsewhere):
     run = elsewhere(project.train("run"))
 
     assert run.architecture("Net", hidden=3)[0].out_features == 3
-    with pytest.raises(PluginError, match="did you mean: Net"):
+    with pytest.raises(PluginError, match="did you mean: Net") as fault:
         run.architecture("Nett", hidden=3)
+    assert not hasattr(fault.value, "__notes__")
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(project, elsewhere):
@@ -327,6 +326,52 @@ def test_a_configuration_that_calls_installed_functions_is_no_more_trusted_than_
     assert "what its configuration calls: os.makedirs" in str(refused.value)
 
 
+def test_trust_in_the_code_of_one_entity_is_none_in_what_another_makes_of_it(foreign, elsewhere, project):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    config, origin = (foreign / "config.yml").read_text(), (foreign / "pulled.json").read_text()
+
+    for name, text in (
+        ("config.yml", config.replace("class: Line", "class: modules.scaling.FACTOR")),
+        ("pulled.json", origin.replace("mallory", "trudy")),
+        ("pulled.json", "{damaged"),
+        ("code/modules/__pycache__/more.py", ""),
+    ):
+        path = foreign / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        with pytest.raises(TrustError):
+            elsewhere(foreign).trainer(device="cpu")
+        path.unlink()
+        (foreign / "config.yml").write_text(config)
+        (foreign / "pulled.json").write_text(origin)
+    assert elsewhere(foreign).trainer(device="cpu").iterations == 6
+
+
+def test_an_architecture_file_beside_the_trusted_code_is_not_executed(foreign, elsewhere, tmp_path):
+    elsewhere(foreign, trust_code=True).trainer(device="cpu")
+    mark = tmp_path / "executed"
+    (foreign / "yaml" / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("../yaml/evil.py", "modules/../../yaml/evil.py", str(foreign / "yaml" / "evil.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(PluginError, match="There is no architecture file"):
+            elsewhere(foreign).architecture("Net")
+
+    assert not mark.exists()
+
+
+def test_an_architecture_file_that_a_foreign_run_names_is_not_executed_as_present_code(foreign, project):
+    config = (foreign / "config.yml").read_text()
+
+    for named in ("experiments/theirs/code/modules/nets.py", str(foreign / "code/modules/nets.py")):
+        (foreign / "config.yml").write_text(config.replace("modules/nets.py", named))
+        with pytest.raises(TrustError) as refused:
+            jade.load_stored(foreign, code="current").architecture("Net")
+
+        assert f"what its configuration calls: arch_impl {named}" in str(refused.value)
+
+
 def test_the_present_code_needs_no_trust(foreign, project):
     run = jade.load_stored(foreign, code="current")
 
@@ -347,3 +392,36 @@ def test_the_same_code_in_two_folders_is_as_good_as_in_one(project, elsewhere, t
 
     assert type(trainers[0]) is type(trainers[1])
     assert torch.equal(trainers[0](INPUT), trainers[1](INPUT))
+
+
+def test_a_notebook_in_a_folder_of_the_project_finds_its_runs_variables_and_modules(
+    project, monkeypatch, tmp_path
+):
+    project.train("run")
+    (project.folder / ".env").write_text(f"POINTS_ROOT={tmp_path / 'said'}\n")
+    monkeypatch.delenv("POINTS_ROOT")
+    (project.folder / "notebooks" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(project.folder / "notebooks" / "mine")
+
+    run = jade.load_stored("run", code="current")
+
+    assert run.folder == project.folder / "experiments" / "run"
+    assert run.flat["data.train.params.root"] == str(tmp_path / "said")
+    assert run.trainer(device="cpu").iterations == 6
+    assert [run.id for run in jade.runs()] == ["run"]
+
+
+def test_another_data_file_is_for_the_evaluations_and_need_not_have_what_the_trainer_wants(
+    project, elsewhere, tmp_path
+):
+    text = EVALUATION_ON_OTHER.replace("ROOT", str(project.data))
+    (tmp_path / "other.yml").write_text(text)
+    (tmp_path / "eval.yml").write_text("Error: {class: Error, params: {evaluate_on: other}}\n")
+    run = elsewhere(project.train("run"))
+
+    found = run.evaluate(data_conf=tmp_path / "other.yml", eval_conf=tmp_path / "eval.yml", device="cpu")
+
+    assert found == {"Error": pytest.approx(run.summary["Error"])}
+
+
+EVALUATION_ON_OTHER = "other: {class: Points, params: {root: ROOT}}\n"

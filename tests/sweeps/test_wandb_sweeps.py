@@ -11,9 +11,12 @@ import wandb
 import yaml
 
 from jade.errors import ConfigError, TrackingError
+from jade.sweeps.sources import Source
 from jade.tracking.wandb_sweeps import WandbSweeps
+from jade.trials import Trial
 from tests.conftest import REPOSITORY
 from tests.server.doors import KEY, opened
+from tests.stored.remote_runs import home_of_nobody
 
 SWEEP = {
     "name": "a search",
@@ -32,25 +35,8 @@ MADE = "mutation Made($input: UpsertSweepInput!) { upsertSweep(input: $input) { 
 
 @pytest.fixture(autouse=True, scope="module")
 def without_account(tmp_path_factory):
-    """Nobody's home and no server but that of the test."""
-    home = tmp_path_factory.mktemp("home")
-    known = {
-        "HOME": home,
-        "NETRC": home / ".netrc",
-        "WANDB_BASE_URL": "http://127.0.0.1:9",
-        "WANDB_ERROR_REPORTING": "false",
-        "WANDB_CONFIG_DIR": home / "config",
-        "WANDB_CACHE_DIR": home / "cache",
-        "WANDB_DATA_DIR": home / "data",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("WANDB_")]:
-            patch.delenv(name)
-        for name, value in known.items():
-            patch.setenv(name, str(value))
-        wandb.teardown()  # wandb reads its environment once in a process
+    with home_of_nobody(tmp_path_factory.mktemp("home")):
         yield
-        wandb.teardown()
 
 
 @pytest.fixture
@@ -136,7 +122,9 @@ def test_a_sweep_is_read_anew_each_time(environ, sweep, doors):
 KILLED = """
 import os, pathlib, signal, sys
 from jade.errors import TrackingError
+from jade.sweeps.sources import Source
 from jade.tracking.wandb_sweeps import WandbSweeps
+from jade.trials import Trial
 
 reader = WandbSweeps(os.environ)
 reader.trials(sys.argv[1])
@@ -238,7 +226,7 @@ def test_the_files_that_say_a_runs_configuration_are_read(environ, doors):
         path = "/" + file["uploadUrl"].split("/", 3)[3]
         assert doors.ask("PUT", path, f"text of {file['name']}".encode()).status == 200
 
-    found = WandbSweeps(environ).files("e/p/good")
+    found = Source(environ, path="e/p/s").files(Trial("good", "good", "finished"), "e/p/s")
 
     assert found == {
         "config.yml": "text of config.yml",
@@ -248,5 +236,5 @@ def test_the_files_that_say_a_runs_configuration_are_read(environ, doors):
 
 
 def test_the_files_of_an_unknown_run_are_refused(environ, sweep):
-    with pytest.raises(TrackingError, match="The run e/p/nobody cannot be read from"):
-        WandbSweeps(environ).files("e/p/nobody")
+    with pytest.raises(TrackingError, match="There is no run 'nobody' in e/p on"):
+        Source(environ, path="e/p/s").files(Trial("nobody", "nobody", "finished"), "e/p/s")

@@ -102,6 +102,7 @@ class Loopback:
         self._lock = threading.Lock()
         self._operations = {
             "Viewer": lambda variables: {"viewer": _viewer()},
+            "GetViewer": lambda variables: {"viewer": _viewer()},
             "OrganizationCoreWeaveOrganizationID": lambda variables: {"entity": {"organization": None}},
             "ServerFeaturesQuery": lambda variables: {"serverInfo": {"features": []}},
             "UpsertBucket": self._upsert,
@@ -355,10 +356,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _viewer():
     return {
+        "admin": False,
+        "apiKeys": {"edges": []},
+        "deletedAt": None,
         "email": "tester@example.com",
         "entity": ENTITY,
         "flags": "{}",
         "id": "viewer",
+        "name": ENTITY,
         "teams": {"edges": []},
         "username": ENTITY,
     }

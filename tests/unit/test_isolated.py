@@ -1,9 +1,11 @@
 """A copy of code imported under a name of its own: what it sees, and what it leaves alone."""
 
 import importlib
+import importlib.machinery
 import logging
 import pickle
 import py_compile
+import shutil
 import subprocess
 import sys
 from textwrap import dedent
@@ -11,7 +13,6 @@ from textwrap import dedent
 import pytest
 
 from jade import isolated
-from jade.snapshot import digest
 
 LOOKUPS = """
 import builtins
@@ -76,7 +77,7 @@ def project(tmp_path):
 
 
 def entered(folder):
-    return isolated.enter(folder, digest(folder))
+    return isolated.enter(folder, isolated.contents(folder))
 
 
 def test_every_way_to_import_leads_into_the_copy_though_the_present_code_is_imported(project, monkeypatch):
@@ -175,6 +176,46 @@ def test_bytecode_that_lies_in_the_copy_is_not_read(project, tmp_path):
     )
 
     assert importlib.import_module(f"{entered(folder)}.modules.models.vib").VALUE == "text"
+
+
+def test_what_was_changed_since_it_was_entered_is_not_imported(project):
+    folder = project("run", **{"modules/late": "VALUE = 'late'"})
+    name = entered(folder)
+    importlib.import_module(f"{name}.modules.nets")
+    (folder / "modules" / "late.py").write_text("VALUE = 'other'")
+    (folder / "modules" / "new.py").write_text("VALUE = 'new'")
+
+    for module in ("late", "new"):
+        with pytest.raises(ImportError, match=f"{module}.py is not what it was when the run was opened"):
+            importlib.import_module(f"{name}.modules.{module}")
+
+    assert importlib.import_module(f"{entered(folder)}.modules.late").VALUE == "other"
+
+
+def test_code_that_was_changed_and_is_found_elsewhere_as_it_was_is_imported_from_there(project, tmp_path):
+    one, copy = project("same", **{"modules/late": "VALUE = 'late'"}), tmp_path / "copy"
+    shutil.copytree(one, copy)
+    name = entered(one)
+    importlib.import_module(f"{name}.modules.nets")
+    (one / "modules" / "late.py").write_text("VALUE = 'other'")
+
+    again = entered(copy)
+
+    assert again == name
+    assert importlib.import_module(f"{again}.modules.late").VALUE == "late"
+
+
+def test_only_source_is_imported_from_a_copy(project):
+    folder = project("run")
+    for file in ("bytes.pyc", f"binary{importlib.machinery.EXTENSION_SUFFIXES[0]}", "__pycache__/hidden.pyc"):
+        path = folder / "modules" / file
+        path.parent.mkdir(exist_ok=True)
+        py_compile.compile(str(folder / "modules" / "nets.py"), path)
+    name = entered(folder)
+
+    for module in ("bytes", "binary", "__pycache__.hidden"):
+        with pytest.raises(ImportError, match="is no source: of a run's code nothing else is imported"):
+            importlib.import_module(f"{name}.modules.{module}")
 
 
 def test_the_same_code_in_two_folders_is_one_package_also_when_one_is_deleted(project, tmp_path):

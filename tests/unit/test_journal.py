@@ -91,7 +91,9 @@ def test_the_status_holds_the_last_and_the_best_value_of_each_metric(written, re
 
     written.status("finished", 3, 1)
 
-    assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.7, "best": 0.9, "best_at": 2}}
+    assert status(record)["metrics"] == {
+        "TestAccuracy": {"last": 0.7, "best": 0.9, "best_at": 2, "mode": "max"}
+    }
 
 
 def test_a_file_to_keep_is_handed_to_the_tracker(record):
@@ -203,7 +205,9 @@ def test_best_values_survive(written, record, clock):
     after.log([Entry("TestAccuracy", "scalar", 0.5)], 20, 2)
     after.status("finished", 20, 2)
 
-    assert status(record)["metrics"] == {"TestAccuracy": {"last": 0.5, "best": 0.9, "best_at": 10}}
+    assert status(record)["metrics"] == {
+        "TestAccuracy": {"last": 0.5, "best": 0.9, "best_at": 10, "mode": "max"}
+    }
 
 
 def test_the_tracker_of_a_run_that_goes_on_hears_of_the_best_values_again(written, record, clock):

@@ -19,6 +19,7 @@ FLAGS = [
     "--run_id",
     "--resume",
     "--code",
+    "--trust-code",
     "--experiments-root",
     "--device",
     "--epochs",
@@ -439,6 +440,11 @@ def test_another_env_file_may_be_named(folder):
     (folder / "cluster.env").write_text("DEVICE=mps\n")
 
     assert options("--env-file", "cluster.env").device == "mps"
+
+
+def test_code_is_trusted_only_where_a_run_goes_on():
+    assert "--trust-code is about the code of a run that goes on, and none does." in complaint("--trust-code")
+    assert parse_options(["--resume", "a", "--trust-code"], {}).trust_code
 
 
 def test_a_named_env_file_must_be_there():

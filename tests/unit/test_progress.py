@@ -171,3 +171,14 @@ def test_a_transfer_of_much_or_many_is_a_bar_on_a_terminal(size, files, is_shown
         told(size)
 
     assert ("fetching a run: 100%" in stream.getvalue()) is is_shown
+
+
+def test_a_transfer_is_a_bar_below_a_cell_of_a_notebook():
+    stream = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
+
+    with progress.transfer("fetching a run", 9_500_000, 1, stream) as told:
+        told(9_500_000)
+
+    last = stream.getvalue().rstrip("\n").rpartition("\r")[2]
+    assert last.startswith("fetching a run: 100%|")
+    assert len(last) <= 80

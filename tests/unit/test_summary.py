@@ -126,3 +126,19 @@ def test_a_run_that_was_stopped_says_how_it_goes_on():
 
 def test_without_metrics_and_tracker_there_is_the_folder_only():
     assert summary.text(Metrics(), "failed", Path("x"), None) == "The run has failed.\nfolder  x"
+
+
+def test_what_was_said_of_a_metric_weighs_more_than_its_name():
+    found = Metrics()
+    found.modes["Dice"] = "max"
+
+    for name in ("Dice", "Other"):
+        found.add(name, 1.0, 1)
+        found.add(name, 2.0, 2)
+
+    assert (found.series["Dice"].best, found.series["Other"].best) == (2.0, 1.0)
+    assert [summary.is_max("Dice", written) for written in ({"mode": "max"}, {"mode": "min"}, {})] == [
+        True,
+        False,
+        False,
+    ]
