@@ -160,6 +160,11 @@ class StoredRun:
 
         if METRICS in self.source.files():
             self.source.fetch([METRICS])
+        elif names:
+            raise history.UnknownMetricError(
+                f"{self.source.label} has no {METRICS}, so nothing is known of {names[0]!r}.",
+                hint="The run has logged nothing yet; or this is a version of a model whose run is gone.",
+            )
         found = history.read(self.folder / METRICS)
         return found.of(*names) if names else found
 

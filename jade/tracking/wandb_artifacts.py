@@ -132,6 +132,9 @@ class Models:
                 # A trial that has ended meanwhile may have found it surplus, and deleted it.
                 if not version.competes or self._is_wanted(version, metadata):
                     raise
+            else:
+                name = f"{self._path}/{version.model}:{logged.version}"
+                _log.info("%s is the version %s of a model.", version.checkpoint.name, name)
         if version.is_last or version.kept is not None:
             self._settle(version, metadata)
 

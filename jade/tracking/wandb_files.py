@@ -16,6 +16,7 @@ import wandb
 from wandb.apis.public.runs import RunNotFoundError
 
 from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
+from jade.stored.local_runs import METRICS
 from jade.stored.source import Facts, StoredFile
 from jade.tracking.wandb_client import (
     Client,
@@ -116,9 +117,8 @@ class WandbFiles:
             facts = self._facts(api, run) if run else self._facts_without_run(found, entity)
             # Either may be where its code comes from.
             facts = replace(facts, is_foreign=facts.is_foreign or is_foreign(api, entity))
-            if run and "config.yml" not in files:
-                own = (file for file in run.files(per_page=PAGE) if not file.name.endswith(".pt"))
-                more, there = self._listed(own, path, api.api_key)
+            if run:
+                more, there = self._listed(_of_its_run(run, files), path, api.api_key)
                 files, addresses = {**more, **files}, {**there, **addresses}
             version = f"{entity}/{project}/{name.partition(':')[0]}:{found.version}"
             about = {
@@ -289,3 +289,10 @@ class WandbFiles:
             updated=when,
             owner=entity,
         )
+
+
+def _of_its_run(run: Any, files: Mapping[str, StoredFile]) -> Iterable[Any]:  # noqa: ANN401 - wandb's own
+    """Return the files of a run that an artifact lacks: what it logged, or all that says what it was."""
+    if "config.yml" in files:
+        return [] if METRICS in files else list(run.files(names=[METRICS], per_page=PAGE))
+    return (file for file in run.files(per_page=PAGE) if not file.name.endswith(".pt"))

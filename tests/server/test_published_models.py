@@ -71,7 +71,12 @@ shown(there())
     assert values[1] == [["b", []], ["c", []], ["e", ["best", "latest"]]]
     assert values[2] == [["b", []], ["e", ["best"]], ["f", ["latest"]]]
     assert [run for run, _ in values[3]] == ["b", "e", "f", "g"]
-    assert told == ["The best state of this run is not among the 3 best of model-s1: it is no version of it."]
+    made = [line.rpartition("/")[2] for line in told if line.startswith("best.pt is the version ")]
+    assert made == [f"model-s1:v{number} of a model." for number in range(6)]
+    assert [line for line in told if line.startswith("The best state")] == [
+        "The best state of this run is not among the 3 best of model-s1: it is no version of it."
+    ]
+    assert len(told) == 7
 
 
 def test_a_version_that_a_person_has_named_stays_whatever_its_value_is(python):
@@ -85,7 +90,7 @@ shown(there())
 """)
 
     assert values == [[["a", ["paper"]], ["c", []], ["d", ["best", "latest"]]]]
-    assert told == []
+    assert len(told) == 4
 
 
 def test_trials_that_end_at_once_come_to_the_same_end(client):
@@ -223,6 +228,7 @@ print(json.dumps([
         **{key: listed[key] for key in ("iterations", "epochs", "metric", "mode", "value")},
     }
     assert [name for name in names if name.endswith(".pt")] == ["best.pt"]
+    assert f"model.pt is the version local/{client.project}/model-{folder.name}:v" in text
     assert {"config.yml", "environment.json", "checkpoints.json", "yaml/model.yml"} <= set(names)
     assert any(name.startswith("code/modules/") for name in names)
     assert (tmp_path / "down" / "best.pt").read_bytes() == (folder / "best.pt").read_bytes()

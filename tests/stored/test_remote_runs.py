@@ -14,6 +14,7 @@ from jade.errors import CheckpointError, ConfigError, TrackingError, Unreachable
 from jade.stored.cache import Copy
 from jade.stored.find import find
 from jade.stored.remote import ArtifactSource, RemoteSource
+from jade.stored.run import StoredRun
 from jade.tracking.wandb_files import WandbFiles
 from tests.conftest import REPOSITORY
 from tests.server.doors import KEY, opened
@@ -458,6 +459,19 @@ def test_an_artifact_is_its_version_with_what_its_run_was(filled, tmp_path, down
     assert "did you mean: abc-model" in str(name.value)
 
 
+def test_an_artifact_with_a_config_has_of_its_run_what_it_logged_and_no_more(filled, tmp_path):
+    filled.run("made")
+    files = {"best.pt": b"best" * 50, "config.yml": b"seed: 1\n"}
+    remote_runs.artifact(filled, tmp_path, run_id="made", files=files)
+
+    source = find("local/p/abc-model:best", tmp_path, filled.environ)
+    source.fetch(["metrics.jsonl", "config.yml"])
+
+    assert sorted(source.files()) == ["best.pt", "config.yml", "metrics.jsonl"]
+    assert (source.folder / "config.yml").read_text() == "seed: 1\n"
+    assert StoredRun(source, filled.environ).history("Loss")["Loss"].tolist() == [0.5]
+
+
 def test_an_artifact_whose_run_is_deleted_is_known_by_itself(filled, tmp_path):
     files = {"best.pt": b"best" * 50, "config.yml": b"seed: 1\n"}
     remote_runs.artifact(filled, tmp_path, run_id="gone", files=files)
@@ -472,3 +486,5 @@ def test_an_artifact_whose_run_is_deleted_is_known_by_itself(filled, tmp_path):
         False,
     )
     assert json.loads(json.dumps(source.about["run"])) is None
+    with pytest.raises(CheckpointError, match="has no metrics.jsonl, so nothing is known of 'Loss'"):
+        StoredRun(source, filled.environ).history("Loss")
