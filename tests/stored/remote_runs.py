@@ -45,6 +45,7 @@ def home_of_nobody(folder):
         "WANDB_DATA_DIR": folder / "data",
         "JADE_CACHE": folder / "jade",
     }
+    wandb.teardown()  # before its variable is put away, which would come back after its process has ended
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("WANDB_", "JADE_", "XDG_CACHE"))]:
             patch.delenv(name)
