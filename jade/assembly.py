@@ -33,7 +33,8 @@ class Assembly:
     """What a configuration describes, built; datasets are, once they were asked for.
 
     Attributes:
-        beginning: with whose weights the trainer begins, as it is recorded; None if with its own.
+        beginning: with whose weights the trainer begins, as it is recorded; None if with its own, empty if
+            that is recorded already.
     """
 
     config: Config

@@ -17,6 +17,8 @@ from jade import json_file
 
 NAME = "checkpoints.json"
 BACKUP, PREVIOUS, BEST = "model.pt", "model.previous.pt", "best.pt"
+# The weights of another run that a run began with, see `begun`: no checkpoint, and not in the list.
+BEGINNING = "init.pt"
 
 _NUMBERED = re.compile(r"checkpoint_(\d+)\.pt")
 
@@ -30,6 +32,11 @@ def number_of(name: str) -> int | None:
     """Return the iterations after which a checkpoint that is kept was written; None for any other file."""
     match = _NUMBERED.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def is_checkpoint(name: str) -> bool:
+    """Say whether a file of a run is a checkpoint; what the run began with is none."""
+    return "/" not in name and name.endswith(".pt") and name != BEGINNING
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -20,10 +20,9 @@ from jade.resume import Earlier
 from jade.schedule import DEFAULT_EVERY, schedule_of
 from jade.signals import Stop
 from jade.stored import cache, trust
-from jade.stored.local_runs import ORIGIN
-from jade.stored.source import ContinuedSource
 
 if TYPE_CHECKING:
+    from jade.begun import Begun
     from jade.tracking.base import Tracker
 
 DEFAULTS = {name: text for name, (text, _) in DEFAULT_EVERY.items()}
@@ -64,7 +63,9 @@ class _Harmless(logging.Formatter):
         return harmless(super().format(record))
 
 
-def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str, Any]) -> tuple[int, Path]:
+def run_again(
+    accepted: Config, options: Options, code: Path, facts: Mapping[str, Any], begun: Begun | None = None
+) -> tuple[int, Path]:
     """Begin a new run with a configuration and a copy of code that another run had.
 
     Args:
@@ -72,13 +73,14 @@ def run_again(accepted: Config, options: Options, code: Path, facts: Mapping[str
         options: the command line.
         code: the copy.
         facts: to be recorded of the new run.
+        begun: how the other run began, if it did with the weights of a third one.
 
     Returns:
         The exit code, and the run's folder.
     """
     _enter_environment(options)
     record = _record(options)
-    start = _Start(record, Stop(), is_snapshot=True, facts=facts)
+    start = _Start(record, Stop(), is_snapshot=True, facts=facts, begun=begun)
     return _run(accepted, options, code, start), record.directory
 
 
@@ -113,6 +115,7 @@ class _Start:
     damaged_is_lost: bool = False
     is_snapshot: bool = False  # whether the project is a run's copy of its code
     facts: Mapping[str, Any] = field(default_factory=dict)
+    begun: Begun | None = None  # how the run began that this one is made after
 
 
 def _continue(options: Options, project: Path, stop: Stop) -> int:
@@ -134,7 +137,6 @@ def _continue(options: Options, project: Path, stop: Stop) -> int:
         record.was_there = True
         # Again: whoever owned it until now may have changed it.
         earlier = resume.read(folder)
-        _check_trust(earlier, accepted, options, project)
         return _run(accepted, options, project, _Start(record, stop, earlier))
 
 
@@ -142,7 +144,9 @@ def _begin_or_continue(accepted: Config, options: Options, project: Path, stop: 
     """Do what --resume auto says: continue the run of this id if there is one, else begin it."""
     record = _record(options)
     folder = record.directory
-    if not folder.is_dir() and not _fetched(_path_on_wandb(options, record.run_id), folder, options):
+    path = _path_on_wandb(options, record.run_id)
+    # Where this process would log it, under its id: it is the same run, whichever entity it belongs to.
+    if not folder.is_dir() and not _fetched(path, folder, options, is_own=True):
         if options.environ.get("WANDB_SWEEP_ID") is None:
             _log.info("There is no run %s yet: it begins now.", record.run_id)
         return _run(accepted, options, project, _Start(record, stop))
@@ -156,23 +160,7 @@ def _begin_or_continue(accepted: Config, options: Options, project: Path, stop: 
             return _run(accepted, options, project, _Start(record, stop))
         earlier = resume.read(folder)
         accepted = resume.configuration(earlier, options, accepted)
-        _check_trust(earlier, accepted, options, project)
         return _run(accepted, options, project, _Start(record, stop, earlier, damaged_is_lost=True))
-
-
-def _check_trust(earlier: Earlier, accepted: Config, options: Options, project: Path) -> None:
-    """Refuse to execute the code of a run that was fetched, is another entity's, and is not trusted."""
-    folder = earlier.directory
-    if not (folder / ORIGIN).exists():
-        return
-    is_present = options.code == "current"
-    asked = trust.Asked(
-        accepted.values,
-        None if is_present else snapshot.digest(earlier.code),
-        project if is_present else None,
-    )
-    records = cache.root(options.environ) / trust.RECORDS
-    trust.require(ContinuedSource(folder), asked, records, is_given=options.trust_code)
 
 
 def _record(options: Options) -> Record:
@@ -194,7 +182,7 @@ def _path_on_wandb(options: Options, run_id: str) -> str:
     return "/".join(name for name in names if name)
 
 
-def _fetched(path: str, folder: Path, options: Options) -> bool:
+def _fetched(path: str, folder: Path, options: Options, *, is_own: bool = False) -> bool:
     """Fetch a run's folder from W&B; return whether there was one."""
     if options.tracker == "local":
         return False
@@ -202,7 +190,24 @@ def _fetched(path: str, folder: Path, options: Options) -> bool:
 
     if not wandb_run.is_online(options.environ):
         return False
-    return wandb_store.WandbStore(options.environ).fetch(path, folder)
+    return wandb_store.WandbStore(options.environ).fetch(path, folder, is_own=is_own)
+
+
+def _check_trust(earlier: Earlier, accepted: Config, options: Options, home: Path) -> None:
+    """Refuse to execute what a run brings that was fetched from another entity's, unless it is trusted.
+
+    Args:
+        earlier: the run.
+        accepted: the configuration that it goes on with.
+        options: the command line.
+        home: the folder whose code is used, the run's copy or the project.
+    """
+    is_copy = home == earlier.code
+    asked = trust.Asked(
+        accepted.values, snapshot.digest(home) if is_copy else None, None if is_copy else home
+    )
+    records = cache.root(options.environ) / trust.RECORDS
+    trust.require_to_go_on(earlier.directory, asked, records, is_given=options.trust_code)
 
 
 def _run(accepted: Config, options: Options, project: Path, start: _Start) -> int:
@@ -232,6 +237,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         # Without a checkpoint nothing is to be continued: the code may have been mended since.
         wanted = options.code if state else "current"
         home, changed = resume.project_of(start.earlier, project, architecture, wanted)
+        _check_trust(start.earlier, accepted, options, home)
         plugins = plugins if home == project else Plugins(home, snapshot=True)
         code = "current" if changed and home == project else "snapshot"
         before = experiment.Continued(start.earlier, state, changed, code)
@@ -241,7 +247,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
     device = devices.choose(options.device, options.device_from)
     if options.check:
         lookup = Lookup(start.record.directory.parent, options.environ)
-        begin = experiment.beginning(accepted, lookup, before)
+        begin = experiment.beginning(accepted, lookup, before, start.begun)
         return _report(assembly.check(accepted, plugins, device, schedule, begin))
     if schedule.seconds is not None:
         start.stop.limit(schedule.seconds)
@@ -255,6 +261,7 @@ def _run(accepted: Config, options: Options, project: Path, start: _Start) -> in
         start.stop,
         name,
         start.facts,
+        start.begun,
     )
     tracker = _tracker(options, start.record, start.stop, name)
     return experiment.run(accepted, around, start.record, tracker, before)

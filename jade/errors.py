@@ -80,6 +80,14 @@ class UnreachableError(TrackingError):
     """No server of Weights & Biases can be asked: what is on this machine may do instead."""
 
 
+class TrustError(JadeError):
+    """The code of a stored run is somebody else's, and nobody has said that it may be executed."""
+
+
+class AbsentDataError(JadeError):
+    """The data of a stored run are not on this machine."""
+
+
 class DivergedError(JadeError):
     """A loss became NaN or infinite: nothing was wrong with the input, but the run has failed."""
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 
-from jade import best, devices, lock, progress, resume, scalars, signals, snapshot, summary
+from jade import begun, best, devices, lock, progress, resume, scalars, signals, snapshot, summary
 from jade.assembly import Assembly, Begin, assemble, told, verify
+from jade.begun import Begun
 from jade.checkpoint import Checkpoints
+from jade.checkpoint_index import BEGINNING
 from jade.config import Config, override
 from jade.errors import CheckpointError, ConfigError, JadeError
 from jade.journal import Journal
@@ -48,6 +50,7 @@ class Surroundings:
         stop: set by signals, by the time limit and by W&B.
         name: of the run.
         facts: more of them, such as which run this one is made after.
+        begun: how that run began, if it did with the weights of another one.
     """
 
     plugins: Plugins
@@ -59,6 +62,7 @@ class Surroundings:
     stop: signals.Stop = field(default_factory=signals.Stop)
     name: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True)
@@ -168,20 +172,30 @@ def conditions(device: torch.device) -> dict[str, Any]:
 
 
 def _assembled(config: Config, around: Surroundings, record: Record, before: Continued | None) -> Assembly:
-    begin = beginning(config, Lookup(record.directory.parent, around.environ), before)
+    begin = beginning(config, Lookup(record.directory.parent, around.environ), before, around.begun)
     return assemble(config, around.plugins, around.device, around.schedule, begin)
 
 
-def beginning(config: Config, lookup: Lookup, before: Continued | None) -> Begin | None:
+def beginning(
+    config: Config, lookup: Lookup, before: Continued | None, earlier: Begun | None = None
+) -> Begin | None:
     """Return what gives a run the weights that its configuration says it begins with, read already.
 
-    A run that goes on from a checkpoint of its own has them behind it; the other run may be gone.
+    A run that goes on is given what it took then, before its checkpoint: `on_start` may look at it.
+
+    Args:
+        config: the configuration.
+        lookup: where the other run is looked for.
+        before: the run as it was left, if it goes on.
+        earlier: how the run began that this one is made after.
 
     Raises:
         JadeError: if the other run, or its checkpoint, is not there.
     """
-    goes_on = before is not None and before.state is not None
-    found = None if goes_on else opened(config, lookup)
+    if before is not None:
+        directory, facts = before.earlier.directory, _mapping(before.earlier.facts.get("init_from"))
+        earlier = Begun(directory / BEGINNING, facts, goes_on=before.state is not None)
+    found = opened(config, lookup, earlier)
     return found.give if found else None
 
 
@@ -326,7 +340,7 @@ class _Run:
         }
         self._take_lengths(assembly)
         found = {"datasets": self._datasets, **({"sweep": dict(self._sweep)} if self._sweep else {})}
-        found |= self._told_beginning(assembly.beginning)
+        found |= self._kept_beginning(assembly)
         architecture = around.plugins.located(Path(self._accepted.values["arch_impl"]))
         left_out: list[str] = []
         if self._before is None:
@@ -340,15 +354,18 @@ class _Run:
             _log.warning("Not in the copy of the code: %s.", ", ".join(left_out))
         for path in record.files():
             self._tracker.keep(path)
-        if self._before is not None:
-            for path in sorted(record.directory.glob("*.pt")):
-                self._tracker.keep(path)
+        for path in sorted(record.directory.glob("*.pt")):
+            self._tracker.keep(path)
 
-    def _told_beginning(self, beginning: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Tell the tracker with which artifact the run begins; return what is recorded of it."""
-        if beginning and "artifact" in beginning:
-            self._tracker.uses(beginning["artifact"])
-        return {"init_from": dict(beginning)} if beginning else {}
+    def _kept_beginning(self, assembly: Assembly) -> dict[str, Any]:
+        """Keep what the run begins with, and tell the tracker whose it is; return what is recorded of it."""
+        found = assembly.beginning
+        if not found:
+            return {}
+        begun.keep(self._record.directory, assembly.trainer, found)
+        if "artifact" in found:
+            self._tracker.uses(found["artifact"])
+        return {"init_from": dict(found)}
 
     def _describe_going_on(self, before: Continued, facts: Mapping[str, Any], architecture: Path) -> None:
         around, record = self._around, self._record

@@ -65,7 +65,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     },
     "--trust-code": {
         "action": "store_true",
-        "help": "execute the code of a continued run that is another entity's",
+        "help": "with --resume: execute the code of a run that was fetched from another entity's on W&B",
     },
     "--device": {"help": "cpu, cuda, cuda:1, mps (default: DEVICE, else the best there is)"},
     "--experiments-root": {
@@ -151,10 +151,10 @@ class Options:
         resume: the run to continue, "auto", or None.
         run_id: of the run, from the flag or the environment.
         code: "snapshot" or "current".
+        trust_code: whether code that is another entity's may be executed.
         environ: the environment, `.env` included.
         params: each JSON that was given, after its place: dotted or nested values that weigh less than the
             overrides.
-        trust_code: whether the code of a continued run that is another entity's may be executed.
     """
 
     files: Mapping[str, Path]
@@ -165,6 +165,7 @@ class Options:
     run_id: str | None
     run_id_from: str
     code: str
+    trust_code: bool
     run_name: str | None
     device: str | None
     device_from: str
@@ -174,7 +175,6 @@ class Options:
     print_config: bool
     environ: Mapping[str, str]
     params: Sequence[tuple[str, Mapping[str, Any]]]
-    trust_code: bool = False
 
 
 def parse_options(
@@ -238,16 +238,16 @@ def parse_options(
         run_id=run_id,
         run_id_from="--run_id" if values["run_id"] else "WANDB_RUN_ID",
         code=values["code"] or "snapshot",
+        trust_code=values["trust_code"],
         run_name=values["run_name"],
         device=values["device"] or environ.get("DEVICE") or None,
         device_from="--device" if values["device"] else "environment variable DEVICE",
-        experiments_root=Path(values["experiments_root"] or environ.get("EXPERIMENTS_ROOT") or "experiments"),
+        experiments_root=Path(values["experiments_root"] or experiments_folder(environ)),
         tracker=values["tracker"] or "wandb",
         check=values["check"],
         print_config=values["print_config"],
         environ=environ,
         params=line.params,
-        trust_code=values["trust_code"],
     )
 
 
@@ -274,7 +274,7 @@ def _unheard(trial: Mapping[str, Any], said: Sequence[Mapping[str, Any]]) -> Ite
 
 
 def _without_sense(values: Mapping[str, Any], is_trial: bool) -> Iterator[ConfigError]:
-    """Yield what is said of a best state that there is not, and of models that there are not."""
+    """Yield what is said of a best state, of models, or of another's code, of which there is none."""
     metric = values["best_metric"]
     has_metric = metric.lower() != "none" if metric else is_trial
     hint = "--best-metric NAME names an evaluation of --eval_conf, or a loss item."
@@ -289,6 +289,12 @@ def _without_sense(values: Mapping[str, Any], is_trial: bool) -> Iterator[Config
             "--tracker local has no models, of which checkpoints could be versions.",
             where="--artifacts",
             hint="Leave out --tracker local; the run's folder has the checkpoints in any case.",
+        )
+    if values["trust_code"] and not (values["resume"] or is_trial):
+        yield ConfigError(
+            "--trust-code is about the code of a run that goes on, and none does.",
+            where="--trust-code",
+            hint="--resume RUN continues a run.",
         )
 
 
@@ -316,8 +322,6 @@ def _resumed(
                 hint="--run_id ID, or the variable WANDB_RUN_ID, names it: the same one each time.",
             )
         )
-    if values["trust_code"] and not resume:
-        faults.append(ConfigError("--trust-code is said of a run that --resume names.", where="--trust-code"))
     if resume and resume != AUTO:
         surplus = [f"--{name}" for name in NEEDED if values[name]] + (
             ["--run_id"] if values["run_id"] else []
@@ -359,6 +363,11 @@ def _beginning(values: Mapping[str, Any], faults: list[JadeError]) -> dict[str, 
     if "init_attributes" in said:
         said["init_attributes"] = [name.strip() for name in said["init_attributes"].split(",")]
     return {name: (value, f"--{name.replace('_', '-')}") for name, value in said.items()}
+
+
+def experiments_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder that has a folder for each run, which the present one has if nothing is said."""
+    return Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
 
 
 def is_option(key: str) -> bool:

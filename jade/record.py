@@ -1,7 +1,7 @@
 """What a run leaves on disk, before any tracker hears of it: configuration, metrics, pictures, status.
 
 One folder a run: `config.yml`, `yaml/`, `code/`, `environment.json`, `git.diff`, `metrics.jsonl`, `media/`,
-`status.json`, and the checkpoints, which `checkpoint` writes.
+`status.json`, and the checkpoints, which `checkpoint` writes; `init.pt`, which `begun` does.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ class Record:
             CheckpointError: if the folder cannot be written.
         """
         with self._guarded("status.json"):
+            (self.directory / checkpoint_index.BEGINNING).unlink(missing_ok=True)
             for path in sorted(self.directory.glob("*.pt")):
                 path.replace(path.with_name(f"{path.name}.damaged"))
             for name in ("metrics.jsonl", "status.json", checkpoint_index.NAME, *_SAYING):

@@ -69,6 +69,11 @@ class Metrics:
         return False
 
 
+def goal_of(name: str) -> str:
+    """Return the goal that the name of a metric suggests: "minimize" or "maximize"."""
+    return "maximize" if more_is_better(name) else "minimize"
+
+
 def more_is_better(name: str) -> bool:
     """Guess from its name whether a metric is to grow (`TestAccuracy`) or to shrink (`Rec Loss`)."""
     words = name.lower()

@@ -16,9 +16,9 @@ from jade import distributions, scalars, sweep_command, sweep_yaml
 from jade.distributions import Distribution
 from jade.errors import ConfigError, JadeError, raise_all
 from jade.sweep_yaml import Where
+from jade.trials import GOALS
 
 METHODS = ("grid", "random", "bayes", "custom")
-GOALS = ("minimize", "maximize")
 
 _TEXTS = ("name", "description", "program", "project", "entity", "job", "image_uri", "apiVersion", "kind")
 _MAPPINGS = ("controller", "scheduler", "settings", "launch")

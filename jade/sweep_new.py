@@ -20,6 +20,7 @@ from jade.config import Config
 from jade.errors import ConfigError, JadeError, raise_all
 from jade.sweep_check import Checked
 from jade.sweep_notation import NOTATION, spec_of
+from jade.trials import GOALS
 
 PROGRAM = "train.py"
 RUN_CAP = 20
@@ -105,7 +106,7 @@ def _parser() -> _Parser:
         "--method", choices=sweep_file.METHODS[:3], help="default: grid, random if there is a range"
     )
     parser.add_argument("--metric", metavar="NAME", help="what is compared: an evaluation or a loss item")
-    parser.add_argument("--goal", choices=sweep_file.GOALS, help="of the metric (default minimize)")
+    parser.add_argument("--goal", choices=GOALS, help="of the metric (default minimize)")
     parser.add_argument("--run_cap", "--run-cap", type=int, metavar="N", help="the largest number of trials")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the standard output")
     return parser

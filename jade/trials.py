@@ -24,6 +24,8 @@ STATES = (
     "failed",
 )
 GOALS = ("minimize", "maximize")
+# As a person writes them.
+GOAL_OF = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
 
 
 @dataclass(frozen=True)

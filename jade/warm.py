@@ -1,7 +1,8 @@
 """The weights that a new run begins with, taken from a stored run by the names of attributes.
 
 Weights only: no code of the other run is imported, and of its optimizers and counters nothing is taken.
-`assembly` calls this between the trainer's `initialize` and everything that looks at its weights.
+`assembly` calls this between the trainer's `initialize` and everything that looks at its weights. A run that
+goes on is given the same again, which `begun` keeps.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
 
-from jade import state
+from jade import begun, state
+from jade.begun import Begun
 from jade.config import Config
-from jade.errors import CheckpointError, ConfigError, JadeError, nearest
+from jade.errors import CheckpointError, ConfigError, JadeError, first_line, nearest
 from jade.fitting import Part, untied
 from jade.stored import reference, weights
 from jade.stored.remote import ArtifactSource
@@ -55,6 +57,7 @@ class Beginning:
         where: it was asked for.
         attributes: that are to be taken; None for every network and parameter.
         is_partial: whether what does not fit is left.
+        is_again: whether the run has taken it before: nothing is told or recorded a second time.
     """
 
     states: Mapping[str, Any]
@@ -63,9 +66,10 @@ class Beginning:
     where: str
     attributes: Sequence[str] | None = None
     is_partial: bool = False
+    is_again: bool = False
 
     def give(self, trainer: Trainer) -> dict[str, Any]:
-        """Put the weights into the tensors that a trainer has; return what is to be recorded of it.
+        """Put the weights into the tensors that a trainer has; return what is to be recorded and kept of it.
 
         Raises:
             CheckpointError: if something does not fit; everything at once, and nothing is changed.
@@ -78,6 +82,8 @@ class Beginning:
             raise self._unfit(trainer, left or ["there is nothing to take"])
         for part in parts:
             part.put(self.label)
+        if self.is_again:
+            return {}
         self._tell(parts, left)
         taken = [part.name for part in parts if part.taken]
         return {**self.facts, "attributes": taken, **({"left": left} if left else {})}
@@ -119,16 +125,99 @@ class Beginning:
             _log.warning("What was left as initialize made it:\n%s", _shortened(left))
 
 
-def opened(config: Config, lookup: Lookup) -> Beginning | None:
+def opened(config: Config, lookup: Lookup, earlier: Begun | None = None) -> Beginning | None:
     """Return the checkpoint that a configuration says a run begins with; None if it says none.
+
+    Args:
+        config: the configuration.
+        lookup: where the other run is looked for.
+        earlier: how the run began before, if it goes on or is made again.
 
     Raises:
         JadeError: if there is no such run or checkpoint, or it cannot be read.
     """
-    text, values = config.values.get("init_from"), config.values
-    if text is None:
+    if config.values.get("init_from") is None:
         _refuse_half_said(config)
         return None
+    if earlier is None:
+        return _other(config, lookup)
+    return _given_again(config, lookup, earlier) if earlier.goes_on else _taken_again(config, lookup, earlier)
+
+
+def _given_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
+    """Return what a run that goes on from a checkpoint began with, which `on_start` may look at again."""
+    try:
+        return replace(kept(config, earlier), is_again=True)
+    except CheckpointError as error:
+        lost = first_line(error)
+    other = _tried(config, lookup)
+    if _is_as_then(other, earlier):
+        _log.warning("%s It is written anew.", lost)
+        return other
+    raise CheckpointError(
+        f"What the run began with is lost. {lost}",
+        where=config.where("init_from"),
+        hint="on_start and the evaluations may make something of these weights that no checkpoint has.\n"
+        f"They cannot be taken again: {_why_not(other)}\n"
+        f"A copy of the run's folder, or its page on W&B, has {earlier.file.name}. A new run begins with what"
+        f" this one has learned: --init-from {earlier.file.parent.name}.",
+    )
+
+
+def _taken_again(config: Config, lookup: Lookup, earlier: Begun) -> Beginning:
+    """Return what a run begins with that is made anew as it was before.
+
+    The other run goes first as long as it is as it was then: code that was mended since may take more of it
+    than was kept.
+    """
+    other = _tried(config, lookup)
+    if _is_as_then(other, earlier):
+        return other
+    try:
+        own = kept(config, earlier)
+    except CheckpointError as lost:
+        if isinstance(other, JadeError):
+            raise other from None
+        if earlier.facts:
+            _log.warning("%s %s They are taken nevertheless.", _why_not(other), first_line(lost))
+        return other
+    _log.warning("%s Those of then are taken, from %s.", _why_not(other), earlier.file)
+    return own
+
+
+def _tried(config: Config, lookup: Lookup) -> Beginning | JadeError:
+    try:
+        return _other(config, lookup)
+    except JadeError as error:
+        return error
+
+
+def _is_as_then(other: Beginning | JadeError, earlier: Begun) -> TypeGuard[Beginning]:
+    return isinstance(other, Beginning) and other.facts["sha256"] == earlier.facts.get("sha256")
+
+
+def _why_not(other: Beginning | JadeError) -> str:
+    if isinstance(other, JadeError):
+        return first_line(other)
+    return f"{other.label} is not the checkpoint that the run began with."
+
+
+def kept(config: Config, earlier: Begun) -> Beginning:
+    """Return what a run has kept of the other one.
+
+    Raises:
+        CheckpointError: if its file is missing or damaged.
+    """
+    states, facts = begun.read(earlier.file)
+    is_partial = config.values.get("init_partial", False)
+    # In part, what was not taken then is as initialize made it, and is so again.
+    attributes = list(states) if is_partial else config.values.get("init_attributes")
+    return Beginning(states, facts, str(earlier.file), config.where("init_from"), attributes, is_partial)
+
+
+def _other(config: Config, lookup: Lookup) -> Beginning:
+    """Return the checkpoint of the other run."""
+    text, values = config.values["init_from"], config.values
     where = config.where("init_from")
     wanted = reference.parse(text, lookup.root, where)
     try:

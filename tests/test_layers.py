@@ -32,7 +32,7 @@ RANKS = {
         "tracking.wandb_agent", "tracking.wandb_run", "trainer",
     ],
     5: [
-        "eval", "stored.curve_picture", "stored.download", "stored.selection", "stored.weights",
+        "begun", "eval", "stored.curve_picture", "stored.download", "stored.selection", "stored.weights",
         "tracking.wandb_client",
     ],
     6: [
@@ -43,22 +43,22 @@ RANKS = {
         "assembly", "stored.display", "stored.remote",
     ],
     8: [
-        "stored.find", "stored.opened", "stored.pull",
+        "stored.find", "stored.pull",
     ],
     9: [
-        "stored.find_several", "stored.reference", "stored.run",
+        "stored.find_several", "stored.reference",
     ],
     10: [
-        "stored.runs", "warm",
+        "warm",
     ],
     11: [
-        "experiment", "sweep_check",
+        "experiment", "stored.opened", "sweep_check",
     ],
     12: [
-        "cli", "sweep_new",
+        "cli", "stored.run", "sweep_new",
     ],
     13: [
-        "stored.rerun",
+        "stored.rerun", "stored.runs",
     ],
     14: [
         "commands.evaluate", "commands.export", "commands.new", "commands.plot", "commands.pull",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     given = _parser().parse_intermixed_args(arguments)  # a name may follow a flag
     if given.into is not None and given.into.exists() and not given.into.is_dir():
         raise ConfigError(f"{given.into} is no folder.", where="--into")
-    opened = load(
-        given.run, code=given.code, trust_code=given.trust_code, experiments_root=given.experiments_root
-    )
+    opened = load(given.run, code=given.code, trust_code=given.trust_code)
     found = opened.entries(
         given.names or None,
         {"data": given.data_conf, "eval": given.eval_conf},
@@ -51,20 +48,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="evaluations, or metrics EVALUATION/part (default all)",
     )
-    add("--data_conf", metavar="FILE", help="data file, instead of the run's own")
-    add("--eval_conf", metavar="FILE", help="evaluation file, instead of the run's own")
+    add("--data_conf", "--data-conf", metavar="FILE", help="data file, instead of the run's own")
+    add("--eval_conf", "--eval-conf", metavar="FILE", help="evaluation file, instead of the run's own")
     add("--checkpoint", metavar="WHICH", default="last", help="last, best, or iterations (default last)")
     add("--device", help="cpu, cuda, cuda:1, mps (default: DEVICE, else the best there is)")
     add("--code", choices=CODE, default="snapshot", help="whose classes (default: the run's snapshot)")
     add("--trust-code", action="store_true", help="execute code that is another entity's")
     add("--into", metavar="DIR", type=Path, help="folder for figures, images, tables and texts")
     add("--format", choices=("text", "json"), default="text", help="of what is printed (default text)")
-    add(
-        "--experiments-root",
-        metavar="DIR",
-        default=os.environ.get("EXPERIMENTS_ROOT") or None,
-        help="folder of the runs (default: EXPERIMENTS_ROOT, else experiments)",
-    )
     return parser
 
 

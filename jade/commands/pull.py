@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shlex
 import signal
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jade import cli
 from jade.errors import ConfigError
 from jade.options import project_environment
 from jade.stored import pull
@@ -23,10 +23,8 @@ from jade.texts import size
 def run(arguments: Sequence[str]) -> int:
     """Fetch one run; return the exit code."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("jade").setLevel(logging.INFO)
+    cli.set_up_logging()
     environ = project_environment(os.environ)
-    os.environ.update({name: value for name, value in environ.items() if name not in os.environ})  # for wandb
     root = experiments_root(environ)
     source = find(given.run, root, environ)
     if not isinstance(source, FetchedSource):

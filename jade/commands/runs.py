@@ -19,9 +19,7 @@ from jade.stored.find_several import runs_at
 from jade.stored.selection import Listed, Metric
 from jade.summary import BEST
 from jade.texts import plain
-from jade.trials import STATES
-
-GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
+from jade.trials import GOAL_OF, STATES
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     found = place.rows
     rows = selection.newest_first(selection.chosen(found, given.state, filters))
     named = given.metric or _metric_in(found, given.sort)
-    metric = selection.metric_of(found, named, GOALS.get(given.goal), place.sweeps)
+    metric = selection.metric_of(found, named, GOAL_OF.get(given.goal), place.sweeps)
     wanted = _sheet(rows, metric, given, [selection.key_of(found, key) for key in filters])
     sys.stdout.write(_told(wanted, given.format, _about(place.name, found, rows, metric)))
     return 0
@@ -54,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         " (default: EXPERIMENTS_ROOT, else experiments)",
     )
     add("--metric", metavar="NAME", help="shown (default: what the best checkpoint is kept by, or a guess)")
-    add("--goal", choices=GOALS, help="of the metric (default: what is recorded, or its name suggests)")
+    add("--goal", choices=GOAL_OF, help="of the metric (default: what is recorded, or its name suggests)")
     add("--sort", metavar="KEY", help="a column, a param, or the metric, best first (default: newest first)")
     add("--reverse", action="store_true", help="the other way round")
     add(

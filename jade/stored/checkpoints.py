@@ -43,7 +43,7 @@ def listed(source: Source) -> list[StoredCheckpoint]:
     said = _said(source) if checkpoint_index.NAME in files else {}
     found = []
     for name, file in files.items():
-        if "/" in name or not name.endswith(".pt"):
+        if not checkpoint_index.is_checkpoint(name):
             continue
         known = said.get(name, {})
         number, time = checkpoint_index.number_of(name), scalars.number(known.get("time"))

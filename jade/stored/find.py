@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from jade.errors import ConfigError, JadeError, TrackingError, UnreachableError, first_line
-from jade.options import project_environment
+from jade.options import experiments_folder, project_environment
 from jade.plugins import FOLDERS
 from jade.stored import cache, local_runs
 from jade.stored.answer import UnknownRunError
@@ -55,7 +55,7 @@ def project_environ() -> dict[str, str]:
 
 def experiments_root(environ: Mapping[str, str]) -> Path:
     """Return the folder that has a folder for each run, in the project if it is not said elsewhere."""
-    root = Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    root = experiments_folder(environ)
     return root if project() == Path.cwd() else project() / root
 
 

@@ -122,7 +122,7 @@ def read(
             hint="\n".join(warnings) or "A run has a folder there.",
         )
     chosen = _metric(found, metric, folder) if compared or metric else None
-    aim = goal or ("maximize" if chosen and summary.more_is_better(chosen) else "minimize")
+    aim = goal or (summary.goal_of(chosen) if chosen else "minimize")
     rows = tuple(_trial(run, chosen, aim) for run in found)
     swept = differing([row.params for row in rows if row.params])
     trials = Trials(str(folder), folder.absolute().name, "", chosen, aim, swept, "", None, rows)

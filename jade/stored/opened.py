@@ -6,6 +6,7 @@ Two kinds of code can build it: the run's own copy, imported beside everything e
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,15 +17,35 @@ from typing import Any
 import numpy as np
 import torch
 
-from jade import assembly, config, entries, eval, seeding, state
+from jade import assembly, config, entries, eval, seeding, state, warm
+from jade.begun import Begun
 from jade.build import Architectures, Builder, Datasets
 from jade.config import Config
 from jade.entries import Entry
-from jade.errors import CheckpointError, ConfigError, JadeError, PluginError, raise_all
+from jade.errors import CheckpointError, ConfigError, JadeError, PluginError, first_line, raise_all
 from jade.eval import Evaluation, evaluating
 from jade.plugins import Plugins
 from jade.stored import package_versions, standin
 from jade.trainer import Trainer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that is to be opened.
+
+    Attributes:
+        path: of the file.
+        state: what it holds.
+        device: that the trainer is placed on.
+        beginning: the file of the weights that the run began with, where they were another run's.
+    """
+
+    path: Path
+    state: Mapping[str, Any]
+    device: torch.device
+    beginning: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -66,18 +87,70 @@ class Opened:
         with self._telling_versions():
             return Architectures(self.plugins, path, self.config.where("arch_impl")).create(name, params)
 
-    def trainer(self, found: Mapping[str, Any], path: Path, device: torch.device) -> Trainer:
+    def trainer(self, saved: Saved) -> Trainer:
         """Return the trainer with what a checkpoint holds, in evaluation mode; no data need be there.
-
-        Args:
-            found: what the checkpoint holds.
-            path: of the checkpoint.
-            device: that the trainer is placed on.
 
         Raises:
             CheckpointError: if the weights do not fit the code; names and shapes are named.
             JadeError: if a class is not found or its file cannot be imported.
         """
+        with self._telling_versions(), randomness_kept():
+            trainer = self._begun(saved)
+            if set(trainer.stored) != set(saved.state["attributes"]):  # the run may have added to them there
+                self._start(trainer)
+        self._put_back(trainer, saved)
+        return trainer.eval()
+
+    def evaluate(self, saved: Saved, names: Sequence[str] | None, other: Opened) -> list[Entry]:
+        """Return what evaluations give for the trainer of a checkpoint, as the run would log it.
+
+        Everything is made in the order of a run that goes on, so that an evaluation may keep what it finds
+        when it is initialized.
+
+        Args:
+            saved: the checkpoint.
+            names: of the evaluations, or of the metrics that they log as `EVALUATION/part`; all if None.
+            other: whose descriptions of evaluations, and of their datasets, are meant.
+
+        Raises:
+            ConfigError: if there is no such evaluation, or it returned no such metric.
+            JadeError: as `trainer` does.
+        """
+        meant = other.meant(names)
+        datasets = other.datasets()
+        results: list[Entry] = []
+        with self._telling_versions(), randomness_kept(deterministic=self.config.values["deterministic"]):
+            trainer = self._begun(saved)
+            made = {
+                name: assembly.evaluation_of(other.config, self.plugins, name, datasets, trainer)
+                for name in dict.fromkeys(meant.values())
+            }
+            self._start(trainer)
+            self._put_back(trainer, saved)
+            for name, evaluation in made.items():
+                returned = self._evaluated(evaluation, name, saved)
+                results += returned if name in meant else _parts(returned, meant, name)
+        return results
+
+    def meant(self, names: Sequence[str] | None) -> dict[str, str]:
+        """Return for each name, of an evaluation or of a metric, the evaluation that is meant.
+
+        Raises:
+            ConfigError: if there is no such evaluation.
+        """
+        described = self.config.values["eval"]
+        found = {name: _evaluation_of(name, described) for name in (described if names is None else names)}
+        unknown = [name for name, evaluation in found.items() if evaluation is None]
+        if unknown:
+            raise ConfigError(
+                f"The run {self.label} has no evaluation {unknown[0]!r}.",
+                wanted=unknown[0],
+                choices=described,
+            )
+        return {name: evaluation for name, evaluation in found.items() if evaluation is not None}
+
+    def _begun(self, saved: Saved) -> Trainer:
+        """Return the trainer as it was before the first step of the run."""
         recorded = self.facts.get("datasets")
         datasets = standin.lenient(
             self.config.values["data"],
@@ -86,58 +159,36 @@ class Opened:
             recorded if isinstance(recorded, dict) else {},
             compared=self.has_own_data,
         )
-        with self._telling_versions(), randomness_kept():
-            seeding.seed_everything(self.config.values["seed"], "building", device)
-            trainer = assembly.trainer_of(self.config, self.plugins, datasets, device)
-            raise_all(list(trainer.absent()))
-            if set(trainer.stored) != set(found["attributes"]):  # the run may have added to them there
-                trainer.on_start()
+        seeding.seed_everything(self.config.values["seed"], "building", saved.device)
+        trainer = assembly.trainer_of(self.config, self.plugins, datasets, saved.device)
+        raise_all(list(trainer.absent()))
+        if saved.beginning is not None:
+            try:
+                replace(warm.kept(self.config, Begun(saved.beginning)), is_again=True).give(trainer)
+            except CheckpointError as error:  # the weights of the checkpoint take their place anyway
+                _log.warning("What %s began with is not given to it: %s", self.label, first_line(error))
+        return trainer
+
+    def _start(self, trainer: Trainer) -> None:
+        seeding.seed_everything(self.config.values["seed"], "start", trainer.get_device())
+        trainer.on_start()
+
+    def _put_back(self, trainer: Trainer, saved: Saved) -> None:
+        found = saved.state
         try:
             state.put_back(
                 trainer, found["attributes"], f"{type(trainer).__name__} of {self.plugins.project}"
             )
         except CheckpointError as error:
-            error.add_note(f"the checkpoint is {path}")
+            error.add_note(f"the checkpoint is {saved.path}")
             raise
         trainer.iterations, trainer.epochs = found["iterations"], found["epochs"]
-        return trainer.eval()
 
-    def evaluate(
-        self, trainer: Trainer, found: Mapping[str, Any], names: Sequence[str] | None
-    ) -> list[Entry]:
-        """Return what the run's evaluations give for a trainer, as they would log it.
-
-        Args:
-            trainer: as `trainer` gives it.
-            found: what the checkpoint holds, for the evaluations' own state.
-            names: of the evaluations, or of the metrics that they log as `EVALUATION/part`; all if None.
-
-        Raises:
-            ConfigError: if the run has no such evaluation, or it returned no such metric.
-        """
-        described = self.config.values["eval"]
-        meant = {name: _evaluation_of(name, described) for name in (described if names is None else names)}
-        unknown = [name for name, evaluation in meant.items() if evaluation is None]
-        if unknown:
-            raise ConfigError(
-                f"The run {self.label} has no evaluation {unknown[0]!r}.",
-                wanted=unknown[0],
-                choices=described,
-            )
-        datasets = self.datasets()
-        results: list[Entry] = []
-        with self._telling_versions(), randomness_kept(deterministic=self.config.values["deterministic"]):
-            for name in dict.fromkeys(filter(None, meant.values())):
-                seeding.seed_everything(self.config.values["seed"], "building", trainer.get_device())
-                evaluation = assembly.evaluation_of(self.config, self.plugins, name, datasets, trainer)
-                returned = self._evaluated(evaluation, name, found)
-                results += returned if name in meant else _parts(returned, meant, name)
-        return results
-
-    def _evaluated(self, evaluation: Evaluation, name: str, found: Mapping[str, Any]) -> list[Entry]:
+    def _evaluated(self, evaluation: Evaluation, name: str, saved: Saved) -> list[Entry]:
         eval.belong(evaluation, self.config.values["seed"], name)
         try:
-            state.put_back(evaluation, found.get("evaluations", {}).get(name, {}), f"the evaluation {name!r}")
+            own = saved.state.get("evaluations", {}).get(name, {})
+            state.put_back(evaluation, own, f"the evaluation {name!r}")
             with evaluating(evaluation.trainer):
                 eval.seed(evaluation)
                 returned = evaluation.evaluate()

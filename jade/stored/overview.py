@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from jade import json_file, params, snapshot, summary
+from jade import checkpoint_index, json_file, params, snapshot, summary
+from jade.config import SECTIONS
 from jade.errors import JadeError
 from jade.stored import checkpoints, local_runs
 from jade.stored.checkpoints import StoredCheckpoint
@@ -95,10 +96,16 @@ def _written(folder: Path) -> dict[str, Any]:
     }
 
 
-def _ordered(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+def _ordered(config: Mapping[str, Any], written: Iterable[str]) -> dict[str, Any]:
     """Return a configuration as its files are written, the rest sorted: a server says it in any order."""
-    keys = [key for key in written if key in config]
-    return {key: config[key] for key in (*keys, *sorted(config.keys() - set(keys)))}
+    places = {key: number for number, key in enumerate(written)}
+
+    def place(key: str) -> tuple[int, int, str]:
+        section = key.partition(".")[0]
+        first = SECTIONS.index(section) if section in SECTIONS else len(SECTIONS)
+        return first, places.get(key, len(places)), key
+
+    return {key: config[key] for key in sorted(config, key=place)}
 
 
 def _changed(config: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def _kinds(files: Mapping[str, int]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for name, size in files.items():
         folder, is_below, _ = name.partition("/")
-        kind = folder if is_below else "checkpoints" if name.endswith(".pt") else "records"
+        kind = folder if is_below else "checkpoints" if checkpoint_index.is_checkpoint(name) else "records"
         known = found.setdefault(kind, {"count": 0, "size": 0})
         known["count"] += 1
         known["size"] += size

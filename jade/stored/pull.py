@@ -100,7 +100,7 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
         CheckpointError: if the run has no such checkpoint.
     """
     names = [name for name in answer.files if not _OF_WANDB.fullmatch(name)]
-    stored = [name for name in names if name.endswith(".pt") and "/" not in name]
+    stored = [name for name in names if checkpoint_index.is_checkpoint(name)]
     if checkpoints == "all" or (answer.about and checkpoints != "none"):
         return names
     lacking = [name for name in _NAMES[checkpoints] if name not in stored]
@@ -111,6 +111,8 @@ def _wanted(answer: Answer, checkpoints: str) -> list[str]:
             wanted=lacking[0],
             choices=stored,
         )
+    if checkpoints == "none":
+        stored.append(checkpoint_index.BEGINNING)
     return [name for name in names if name not in stored or name in _NAMES[checkpoints]]
 
 

@@ -14,8 +14,11 @@ from dataclasses import replace
 import torch
 
 from jade import cli, devices, experiment, resume, snapshot
+from jade.begun import Begun
+from jade.checkpoint_index import BEGINNING
 from jade.errors import JadeError
 from jade.options import Options
+from jade.resume import Earlier
 from jade.stored import bitwise, package_versions
 from jade.stored.run import StoredRun, load
 from jade.stored.source import FolderSource
@@ -54,11 +57,20 @@ def rerun(name: str, options: Options, *, trust_code: bool) -> int:
         "git_commit": earlier.facts.get("git_commit"),
     }
     exit_code, folder = cli.run_again(
-        accepted, replace(options, schedule={**said, **options.schedule}), code, facts
+        accepted, replace(options, schedule={**said, **options.schedule}), code, facts, _begun(run, earlier)
     )
     if exit_code == 0:
         _compare(run, FolderSource(folder), accepted.flat != earlier.config.flat)
     return exit_code
+
+
+def _begun(run: StoredRun, earlier: Earlier) -> Begun | None:
+    """Return how a run began that did with the weights of another one, which may be gone."""
+    if "init_from" not in earlier.config.values:
+        return None
+    run.source.fetch_all(BEGINNING)
+    recorded = earlier.facts.get("init_from")
+    return Begun(run.folder / BEGINNING, recorded if isinstance(recorded, dict) else {})
 
 
 def _prepare(facts: Mapping[str, object]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jade import isolated, resume, snapshot
+from jade.checkpoint_index import BEGINNING
 from jade.config import Config
 from jade.errors import CheckpointError, ConfigError
 from jade.stored import cache, checkpoints, display, find, trust, variables
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from jade.build import Datasets
     from jade.entries import Entry
     from jade.stored.history import History
-    from jade.stored.opened import Opened
+    from jade.stored.opened import Opened, Saved
     from jade.trainer import Trainer
 
 CODE = ("snapshot", "current")
@@ -55,8 +56,8 @@ def load(
         experiments_root: folder of the runs (default: `EXPERIMENTS_ROOT`, else the project's `experiments`).
 
     Raises:
-        CheckpointError: if there is no such run; near ones are named.
-        TrackingError: if W&B cannot be reached, and the cache has no copy.
+        ConfigError: if there is no such run; near ones are named.
+        TrackingError: if W&B does not give it, or cannot be reached and the cache has no copy.
     """
     if code not in CODE:
         raise ConfigError(f"There is no code {code!r}.", where="code", wanted=code, choices=CODE)
@@ -198,7 +199,7 @@ class StoredRun:
             PluginError: if the code cannot be imported with the packages of this machine.
             TrustError: if the code is another entity's and is not trusted.
         """
-        return self._with_weights(self._opened, checkpoint, device)[0]
+        return self._opened.trainer(self._saved(checkpoint, device))
 
     def evaluate(
         self,
@@ -247,12 +248,12 @@ class StoredRun:
         """
         from jade.stored.opened import with_section  # torch takes more than a second
 
-        opened = self._opened
-        trainer, state = self._with_weights(opened, checkpoint, device)
+        opened = other = self._opened
         for section, path in files.items():
             if path is not None:
-                opened = with_section(opened, section, Path(path), self._environ)
-        return opened.evaluate(trainer, state, [names] if isinstance(names, str) else names)
+                other = with_section(other, section, Path(path), self._environ)
+        saved = self._saved(checkpoint, device)
+        return opened.evaluate(saved, [names] if isinstance(names, str) else names, other)
 
     def open_code(self) -> Path:
         """Return the folder of its copy of the code, to be read; nothing of it is executed.
@@ -316,16 +317,16 @@ class StoredRun:
         records = cache.root(self._environ) / trust.RECORDS
         trust.require(self.source, asked, records, is_given=self._trust_code)
 
-    def _with_weights(
-        self, opened: Opened, checkpoint: str | int, device: str | torch.device | None
-    ) -> tuple[Trainer, Mapping[str, Any]]:
+    def _saved(self, checkpoint: str | int, device: str | torch.device | None) -> Saved:
         from jade import devices
         from jade.stored import weights
+        from jade.stored.opened import Saved
 
         name = str(device) if device is not None else self._environ.get("DEVICE") or None
         chosen = devices.choose(name, "device")
         path, state = weights.state(self.source, checkpoint, chosen)
-        return opened.trainer(state, path, chosen), state
+        began = self.source.path(BEGINNING) if BEGINNING in self.source.files() else None
+        return Saved(path, state, chosen, began)
 
 
 def _present() -> Path:

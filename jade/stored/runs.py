@@ -13,7 +13,7 @@ from jade.stored.find import project_environ
 from jade.stored.find_several import runs_at
 from jade.stored.run import StoredRun
 from jade.stored.selection import Listed, Metric
-from jade.trials import GOALS
+from jade.trials import GOAL_OF
 
 _log = logging.getLogger(__name__)
 
@@ -70,15 +70,15 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
         metric: of which the best come first, as runs that have none come last; that of a sweep if it is not
             said, and where there is none the newest come first. `NAME/best` is the best value that a run had,
             `NAME` the last.
-        goal: "minimize" or "maximize"; what the runs recorded, or the name suggests, if None.
+        goal: "minimize" or "maximize", "min" or "max"; what the runs recorded, or the name suggests, if None.
         limit: how many at most.
 
     Raises:
         ConfigError: if there is no such place, state, param or metric; near ones are named.
         TrackingError: if W&B does not give them.
     """
-    if goal is not None and goal not in GOALS:
-        raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOALS)
+    if goal is not None and goal not in GOAL_OF:
+        raise ConfigError(f"There is no goal {goal!r}.", where="goal", wanted=goal, choices=GOAL_OF)
     environ = project_environ()
     place = runs_at(where, environ)
     for warning in place.warnings:
@@ -87,7 +87,8 @@ def runs(  # noqa: PLR0913 - a notebook names the few it needs
     rows = selection.chosen(_of_sweep(place.rows, sweep), states, filters)
     is_of_one_sweep = sweep is not None or place.sweeps is not None
     is_ordered = metric is not None or is_of_one_sweep
-    by = selection.metric_of(place.rows, metric, goal, place.sweeps) if is_ordered else None
+    aim = None if goal is None else GOAL_OF[goal]
+    by = selection.metric_of(place.rows, metric, aim, place.sweeps) if is_ordered else None
     rows = selection.best_first(rows, by) if by else selection.newest_first(rows)
     shown = by or selection.metric_of(rows, sweeps=place.sweeps)
     return Runs((_opened(row, environ) for row in rows[:limit]), shown)

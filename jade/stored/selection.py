@@ -17,7 +17,7 @@ from jade.sheet import order
 from jade.stored import local_runs
 from jade.stored.source import Facts, FolderSource, Source
 from jade.summary import BEST
-from jade.trials import STATES, differing
+from jade.trials import GOAL_OF, STATES, differing
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,11 @@ def metric_of(
                 f"No run has logged a metric {wanted!r}.", where="metric", wanted=wanted, choices=known
             )
         said = [*([sweeps] if sweeps else []), *_recorded(ordered)]
-        aim = next((one.goal for one in said if one.name == wanted.removesuffix(BEST)), _guessed(wanted))
-        return Metric(wanted, goal or aim, "it was asked for")
+        aims = (one.goal for one in said if one.name == wanted.removesuffix(BEST))
+        return Metric(wanted, goal or next(aims, summary.goal_of(wanted)), "it was asked for")
     found = next(_recorded(ordered), None) or sweeps or next(_evaluated(ordered), None)
     if found is None and known:
-        found = Metric(known[0], _guessed(known[0]), "the first that was logged")
+        found = Metric(known[0], summary.goal_of(known[0]), "the first that was logged")
     return Metric(found.name, goal or found.goal, found.why) if found else None
 
 
@@ -197,7 +197,7 @@ def _recorded(rows: Iterable[Listed]) -> Iterator[Metric]:
             (asked.get("best_metric"), asked.get("best_mode")),
         ):
             if isinstance(name, str) and name in row.facts.summary:
-                goal = {"min": "minimize", "max": "maximize"}.get(str(mode), _guessed(name))
+                goal = GOAL_OF.get(str(mode), summary.goal_of(name))
                 yield Metric(name, goal, "the best of it is kept")
 
 
@@ -208,7 +208,7 @@ def _evaluated(rows: Iterable[Listed]) -> Iterator[Metric]:
         for evaluation in _evaluations(row.facts.params):
             for name in there:
                 if name == evaluation or name.startswith(f"{evaluation}/"):
-                    yield Metric(name, _guessed(name), "the first evaluation")
+                    yield Metric(name, summary.goal_of(name), "the first evaluation")
 
 
 def _evaluations(params: Mapping[str, Any]) -> list[str]:
@@ -217,7 +217,3 @@ def _evaluations(params: Mapping[str, Any]) -> list[str]:
         for key in params
         if key.startswith("eval.") and key.endswith(".class") and ".params." not in key
     ]
-
-
-def _guessed(name: str) -> str:
-    return "maximize" if summary.more_is_better(name) else "minimize"

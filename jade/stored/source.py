@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jade import json_file, scalars
+from jade import scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
 from jade.stored.local_runs import ORIGIN
@@ -158,15 +158,6 @@ class FolderSource(Source):
             raise CheckpointError(
                 f"The run {self.label} has no {', '.join(missing)}.", wanted=missing[0], choices=self.files()
             )
-
-
-class ContinuedSource(FolderSource):
-    """A run whose folder has what it is continued from, which need not say how it stands."""
-
-    def facts(self) -> Facts:
-        """Return whose it is."""
-        name = self.folder.name
-        return replace(Facts(name, name, "died"), **_whose(self.folder, json_file.read(self.folder / ORIGIN)))
 
 
 def facts_of(folder: Path) -> Facts:

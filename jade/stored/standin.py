@@ -12,13 +12,9 @@ from typing import Any, NoReturn
 from torch.utils.data import Dataset, IterableDataset
 
 from jade.build import Datasets
-from jade.errors import JadeError, first_line
+from jade.errors import AbsentDataError, first_line
 
 _log = logging.getLogger(__name__)
-
-
-class AbsentDataError(JadeError):
-    """The data of a stored run are not on this machine."""
 
 
 class AbsentAttributeError(AbsentDataError, AttributeError):

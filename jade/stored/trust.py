@@ -1,8 +1,9 @@
 """Whose code a stored run brings with it, and whether it may be executed.
 
-The code of the user's own runs may, and that of any folder. Of another entity's runs on W&B it may be once
-the user has said so, which is remembered for that code of that entity. What a configuration calls by dotted
-names, such as `os.system`, and an architecture file beyond `modules/`, are code as well.
+The code of the user's own runs may, and that of any folder that was not fetched. Of another entity's runs on
+W&B it may be once the user has said so, which is remembered for that code of that entity. What a
+configuration calls by dotted names, such as `os.system`, and an architecture file beyond `modules/`, are code
+as well.
 """
 
 from __future__ import annotations
@@ -17,14 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from jade import json_file
-from jade.errors import JadeError
-from jade.stored.source import Source
+from jade.errors import TrustError
+from jade.stored.local_runs import ORIGIN
+from jade.stored.source import Facts, FolderSource, Source
 
 RECORDS = "trusted"  # the folder of them in the cache
-
-
-class TrustError(JadeError):
-    """The code of a run is somebody else's, and nobody has said that it may be executed."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,41 @@ def require(source: Source, asked: Asked, records: Path, *, is_given: bool) -> N
         raise _untrusted(source, asked)
 
 
+def require_to_go_on(folder: Path, asked: Asked, records: Path, *, is_given: bool) -> None:
+    """Refuse, as `require` does, to go on with a run whose folder was fetched from another entity's.
+
+    Args:
+        folder: of the run; it need not say yet how far the run came.
+        asked: what is going to be executed.
+        records: the folder of what was trusted before.
+        is_given: whether the user trusts it now, which is remembered.
+
+    Raises:
+        TrustError: if the run is another entity's and its code was not trusted; nothing of it was executed.
+    """
+    require(_LeftRun(folder), asked, records, is_given=is_given)
+
+
+class _LeftRun(FolderSource):
+    """The folder of a run that is to go on, of which only the origin is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._origin = json_file.read(folder / ORIGIN)
+        super().__init__(folder, str(self._origin.get("path") or folder))
+
+    def facts(self) -> Facts:
+        """Return whose it is."""
+        known = self._origin
+        return Facts(
+            run_id=self.folder.name,
+            name=self.folder.name,
+            state="",
+            url=known.get("url"),
+            owner=known.get("owner"),
+            is_foreign=bool(known.get("is_foreign")),
+        )
+
+
 def _untrusted(source: Source, asked: Asked) -> TrustError:
     facts = source.facts()
     code = source.folder / "code"
@@ -89,7 +122,7 @@ def _untrusted(source: Source, asked: Asked) -> TrustError:
         f"The run {source.label} belongs to {facts.owner or 'somebody'}, not to you{page}."
         f" Nothing was executed of {', and '.join(parts)}.",
         hint="Once you have read it: trust_code=True, or --trust-code; the same code is asked for once.\n"
-        "code='current' uses the classes of the present modules/ instead.",
+        "code='current', or --code current, uses the classes of the present modules/ instead.",
     )
 
 

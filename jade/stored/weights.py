@@ -9,7 +9,7 @@ import torch
 
 from jade import checkpoint
 from jade.checkpoint import Checkpoints
-from jade.checkpoint_index import BACKUP, BEST, PREVIOUS, number_of
+from jade.checkpoint_index import BACKUP, BEST, PREVIOUS, is_checkpoint, number_of
 from jade.errors import CheckpointError
 from jade.stored.checkpoints import StoredCheckpoint, listed
 from jade.stored.source import Source
@@ -48,7 +48,7 @@ def _named(source: Source, wanted: str | int) -> str | None:
         exact = [one.name for one in listed(source) if one.iterations == number]
         if exact:
             return exact[0]
-    if str(wanted) in files and str(wanted).endswith(".pt"):
+    if str(wanted) in files and is_checkpoint(str(wanted)):
         return str(wanted)
     hint = "\n".join(_told(one) for one in listed(source)) or "The run has none."
     if wanted == "best":

@@ -25,9 +25,8 @@ from jade import trials as found
 from jade.config import INIT, SECTIONS, TOP, Config
 from jade.errors import ConfigError, JadeError
 from jade.sweeps import kept, sources, yaml_edit
-from jade.sweeps.show import GOALS
 from jade.sweeps.sources import Source
-from jade.trials import Trial
+from jade.trials import GOAL_OF, Trial
 from jade.yaml_file import read_yaml
 
 _UNSET = "a variable that is not set"
@@ -71,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="NAME", type=Path, required=True, help="where to: NAME.yml or a folder"
     )
     parser.add_argument("--metric", metavar="NAME", help="which decides what is best (default: the sweep's)")
-    parser.add_argument("--goal", choices=GOALS, help="of the metric (default: the sweep's)")
+    parser.add_argument("--goal", choices=GOAL_OF, help="of the metric (default: the sweep's)")
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     kept.take_root(parser)
     return parser
@@ -96,7 +95,7 @@ def _refuse_existing(targets: Mapping[str, Path], force: bool) -> None:
 
 def _chosen(source: Source, given: argparse.Namespace) -> tuple[Trial, dict[str, str]]:
     """Return the trial that is wanted, and its files."""
-    trials, warnings = source.trials(given.metric, GOALS.get(given.goal), compared=given.best)
+    trials, warnings = source.trials(given.metric, GOAL_OF.get(given.goal), compared=given.best)
     sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
     if given.best:
         best = found.best_of(trials)

@@ -16,9 +16,7 @@ from jade.errors import ConfigError
 from jade.sheet import Sheet
 from jade.sweeps import kept, picture, seeds, sheets, sources
 from jade.sweeps.board import standing
-from jade.trials import Trials
-
-GOALS = {"min": "minimize", "max": "maximize", "minimize": "minimize", "maximize": "maximize"}
+from jade.trials import GOAL_OF, Trials
 
 
 def show(arguments: Sequence[str]) -> int:
@@ -27,7 +25,7 @@ def show(arguments: Sequence[str]) -> int:
     if given.top is not None and given.top < 1:
         raise ConfigError(f"{given.top} is too few.", where="--top", hint="At least 1.")
     with sources.opened(given.sweep, kept.surroundings(given, os.environ)) as source:
-        trials, warnings = source.trials(given.metric, GOALS.get(given.goal))
+        trials, warnings = source.trials(given.metric, GOAL_OF.get(given.goal))
     sys.stderr.writelines(f"warning: {warning}\n" for warning in warnings)
     sys.stdout.write(_told(trials, given))
     if given.plot:
@@ -56,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument("--metric", metavar="NAME", help="compare by this one (default: the sweep's)")
     parser.add_argument(
-        "--goal", choices=GOALS, help="of the metric (default: the sweep's, else what the name suggests)"
+        "--goal", choices=GOAL_OF, help="of the metric (default: the sweep's, else what the name suggests)"
     )
     parser.add_argument("--top", metavar="N", type=int, help="only the first N rows")
     parser.add_argument("--each", action="store_true", help="every trial, also where the seed is swept")

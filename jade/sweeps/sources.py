@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jade.errors import ConfigError
+from jade.options import experiments_folder
 from jade.stored import local_runs
 from jade.stored.local_runs import SAYING
 from jade.stored.source import FolderSource
@@ -87,7 +88,7 @@ def opened(named: str, environ: Mapping[str, str]) -> Iterator[Source]:
     Raises:
         JadeError: if there is no such thing.
     """
-    root = Path(environ.get("EXPERIMENTS_ROOT") or "experiments")
+    root = experiments_folder(environ)
     path = Path(named)
     if path.is_dir():
         yield Source(environ, folder=path)

@@ -126,7 +126,12 @@ class Models:
             return
         logged = self._run.log_artifact(self._made(version, metadata), aliases=_aliases(version))
         if version.is_last:
-            logged.wait(timeout=UPLOAD_SECONDS)
+            try:
+                logged.wait(timeout=UPLOAD_SECONDS)
+            except Exception:
+                # A trial that has ended meanwhile may have found it surplus, and deleted it.
+                if not version.competes or self._is_wanted(version, metadata):
+                    raise
         if version.is_last or version.kept is not None:
             self._settle(version, metadata)
 

@@ -179,6 +179,11 @@ def is_of_the_client(error: Exception) -> bool:
     return isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] == "wandb"
 
 
+def is_foreign(api: Any, entity: str) -> bool:  # noqa: ANN401 - wandb's own
+    """Say whether what belongs to an entity is somebody else's than the user's own."""
+    return entity not in (api.viewer.entity, api.viewer.username)
+
+
 def number(value: object) -> float | None:
     """Return a number that a server gives, also as a text where JSON has none; None for anything else."""
     if isinstance(value, str):

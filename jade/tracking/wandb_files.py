@@ -19,6 +19,7 @@ from jade.stored.answer import Address, Answer, UnknownRunError, digest_of, safe
 from jade.stored.source import Facts, StoredFile
 from jade.tracking.wandb_client import (
     Client,
+    is_foreign,
     is_of_the_client,
     kept_tidy,
     number,
@@ -114,7 +115,7 @@ class WandbFiles:
             run = self._creator(found)
             facts = self._facts(api, run) if run else self._facts_without_run(found, entity)
             # Either may be where its code comes from.
-            facts = replace(facts, is_foreign=facts.is_foreign or self._is_foreign(api, entity))
+            facts = replace(facts, is_foreign=facts.is_foreign or is_foreign(api, entity))
             if run and "config.yml" not in files:
                 own = (file for file in run.files(per_page=PAGE) if not file.name.endswith(".pt"))
                 more, there = self._listed(own, path, api.api_key)
@@ -274,7 +275,7 @@ class WandbFiles:
             sweep=f"{run.entity}/{run.project}/{sweep}" if sweep else None,
             url=str(run.url),
             owner=str(run.entity),
-            is_foreign=self._is_foreign(api, run.entity),
+            is_foreign=is_foreign(api, run.entity),
         )
 
     def _facts_without_run(self, artifact: Any, entity: str) -> Facts:  # noqa: ANN401 - wandb's own
@@ -288,6 +289,3 @@ class WandbFiles:
             updated=when,
             owner=entity,
         )
-
-    def _is_foreign(self, api: Any, entity: str) -> bool:  # noqa: ANN401 - wandb's own
-        return entity not in (api.viewer.entity, api.viewer.username)

@@ -17,16 +17,18 @@ from typing import Any
 import wandb
 
 from jade import json_file
+from jade.checkpoint_index import BEGINNING
 from jade.errors import TrackingError, first_line
 from jade.stored import answer
 from jade.stored.local_runs import ORIGIN
-from jade.tracking.wandb_client import is_of_the_client, kept_tidy
+from jade.tracking.wandb_client import is_foreign, is_of_the_client, kept_tidy
 
 # What a run is continued from; the rest of its files stays where it is.
 NEEDED = (
     "model.pt",
     "model.previous.pt",
     "best.pt",
+    BEGINNING,
     "checkpoints.json",
     "config.yml",
     "environment.json",
@@ -49,12 +51,13 @@ class WandbStore:
         self._environ = environ
         self._api: Any = None
 
-    def fetch(self, path: str, into: Path) -> bool:
+    def fetch(self, path: str, into: Path, *, is_own: bool = False) -> bool:
         """Fetch the files that a run is continued from.
 
         Args:
             path: of the run, entity/project/id.
             into: folder that is to hold them; it must not exist.
+            is_own: whether it is known to be the run of this very process; else whose it is, is recorded.
 
         Returns:
             Whether there is such a run with a backup. Nothing is written if not.
@@ -64,14 +67,16 @@ class WandbStore:
         """
         beside = into.with_name(f".{into.name}.{os.getpid()}.fetched")
         try:
-            files = self._files(path)
+            run = self._run(path)
+            files = _files(run)
             if "model.pt" not in files or "config.yml" not in files:
                 return False
             for name, file in files.items():
                 if name.endswith(".pt"):
                     _log.info("fetching %s of %s", name, path)
-                file.download(root=str(beside), replace=True)
-            self._note_owner(path, beside)
+                file.download(root=str(beside), replace=True).close()
+            if not is_own:
+                json_file.write(beside / ORIGIN, self._origin(run))
             into.parent.mkdir(parents=True, exist_ok=True)
             beside.rename(into)
         except Exception as error:
@@ -89,21 +94,30 @@ class WandbStore:
                 shutil.rmtree(beside)
         return True
 
-    def _note_owner(self, path: str, folder: Path) -> None:
-        """Note whose run it is if it is somebody else's, as `stored.pull` does: its code is not trusted."""
-        run, viewer = self._api.run(path), self._api.viewer
-        own = (viewer.entity, viewer.username, self._environ.get("WANDB_ENTITY"))
-        if run.entity not in own:
-            known = {"path": path, "owner": run.entity, "url": run.url, "is_foreign": True}
-            json_file.write(folder / ORIGIN, {**known, "pulled": round(time.time(), 3)})
-
-    def _files(self, path: str) -> dict[str, Any]:
+    def _run(self, path: str) -> Any:  # noqa: ANN401 - wandb's own
         if self._api is None:
             self._api = wandb.Api()
         with kept_tidy():
-            found = {file.name: file for file in self._api.run(path).files()}
-        wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
-        return {name: found[name] for name in answer.safe(wanted, path)}
+            return self._api.run(path)
+
+    def _origin(self, run: Any) -> dict[str, Any]:  # noqa: ANN401 - wandb's own
+        """Return where a run is from, as `pull` records it, which takes the folder for none of its own."""
+        return {
+            "path": f"{run.entity}/{run.project}/{run.id}",
+            "server": self._environ.get("WANDB_BASE_URL") or self._api.settings["base_url"],
+            "owner": run.entity,
+            "url": run.url,
+            "is_foreign": is_foreign(self._api, run.entity),
+            "pulled": round(time.time(), 3),
+        }
+
+
+def _files(run: Any) -> dict[str, Any]:  # noqa: ANN401 - wandb's own
+    """Return the files that a run is continued from, by name."""
+    with kept_tidy():
+        found = {file.name: file for file in run.files()}
+    wanted = (name for name in found if name in NEEDED or name.startswith(FOLDERS) or _is_numbered(name))
+    return {name: found[name] for name in answer.safe(wanted, f"{run.entity}/{run.project}/{run.id}")}
 
 
 def _is_numbered(name: str) -> bool:

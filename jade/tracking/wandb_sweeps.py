@@ -6,13 +6,13 @@ Reads only; the W&B cloud, a server of one's own and JADE's are asked in the sam
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import wandb
 
 from jade import summary
 from jade.errors import ConfigError, TrackingError
+from jade.options import experiments_folder
 from jade.summary import BEST
 from jade.tracking.wandb_client import Client, kept_tidy, number, params_of, seconds, state_of
 from jade.trials import Trial, Trials, differing
@@ -102,7 +102,7 @@ class WandbSweeps:
 
     def _trial(self, run: Any, metric: str | None, goal: str) -> Trial:  # noqa: ANN401 - wandb's own
         found = run.summary_metrics or {}
-        folder = Path(self._environ.get("EXPERIMENTS_ROOT") or "experiments") / run.id
+        folder = experiments_folder(self._environ) / run.id
         return Trial(
             run_id=run.id,
             name=run.name or run.id,
@@ -132,7 +132,7 @@ def _aim(own: Mapping[str, Any], metric: str | None, goal: str | None) -> tuple[
     """Return the metric and its goal, where `own` is what the sweep says."""
     if metric is None or metric == own.get("name"):
         return own.get("name"), goal or str(own.get("goal") or "minimize")
-    return metric, goal or ("maximize" if summary.more_is_better(metric) else "minimize")
+    return metric, goal or summary.goal_of(metric)
 
 
 def _is_metric(key: str, value: object) -> bool:

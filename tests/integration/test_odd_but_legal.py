@@ -359,22 +359,6 @@ def go_on(project, capsys, caplog):
     return start
 
 
-def test_a_run_of_another_entity_goes_on_only_with_code_that_is_trusted(project, edit, run, go_on):
-    assert run("--run_id=run1")[0] == 0
-    edit(TRAINER, "loss.backward()", "raise AssertionError('the present code is not used')")
-    folder = only_run(project)
-    (folder / "pulled.json").write_text('{"owner": "mallory", "is_foreign": true}')
-
-    refused = go_on()
-    before = json.loads((folder / "status.json").read_text())["epochs"]
-    trusted = go_on("--trust-code")
-
-    assert refused[0] == 2
-    assert "belongs to mallory, not to you. Nothing was executed of its code" in refused[1]
-    assert (before, json.loads((folder / "status.json").read_text())["epochs"]) == (1, 2)
-    assert trusted[0] == 0
-
-
 SNAPSHOT_IS_USED = "The code has changed since the run was begun"
 
 

@@ -308,11 +308,11 @@ def test_a_run_without_a_network_goes_on_with_one_offline_folder_that_is_whole(t
     assert json.dumps(found).count('"mine"') >= 1
 
 
-def test_a_run_that_began_with_another_ones_weights_is_killed_and_goes_on_without_it(
+def test_a_run_that_began_with_another_ones_weights_is_killed_and_is_given_them_again_without_it(
     train, whole, runs, tmp_path
 ):
     first = shutil.copytree(whole, tmp_path / "first")
-    begun = [*RUN, "--seed=7", f"--init-from={first}:last"]
+    begun = [*RUN, "--seed=7", "model.class=Distilled", f"--init-from={first}:last"]
     undisturbed = train(*begun, "--run_id=undisturbed")
     killed = train(*begun, "--run_id=cut", INTERRUPT=until(17, signal.SIGKILL))
     shutil.rmtree(first)
@@ -322,6 +322,8 @@ def test_a_run_that_began_with_another_ones_weights_is_killed_and_goes_on_withou
     assert undisturbed.returncode == 0, undisturbed.stderr
     assert killed.returncode == -signal.SIGKILL
     assert resumed.returncode == 0, resumed.stderr
+    assert "The run cut goes on: epoch 1, batch 2, iteration 14." in resumed.stderr
+    assert "begins with the weights" not in resumed.stderr
     assert torture.differences(runs / "undisturbed", runs / "cut") == []
     last = [row["metrics"]["Accuracy"] for row in rows(whole) if "Accuracy" in row["metrics"]][-1]
     assert rows(runs / "cut")[0]["metrics"] == {"Accuracy": last}

@@ -95,20 +95,6 @@ def test_a_run_that_is_on_w_and_b_only_is_fetched_and_continued(train, server, r
     assert sorted(path.name for path in runs.iterdir()) == ["cut", "other", "whole"]
 
 
-def test_a_strangers_run_that_is_fetched_goes_on_once_its_code_is_trusted(train, runs):
-    train(*RUN, "--run_id=theirs", WANDB_ENTITY="mallory", INTERRUPT=until(17, signal.SIGTERM))
-    shutil.rmtree(runs / "theirs")
-
-    refused = [train(f"--resume={named}") for named in (f"mallory/{PROJECT}/theirs", "theirs")]
-    trusted = train("--resume=theirs", "--trust-code")
-
-    for one in refused:
-        assert one.returncode == 2
-        assert "belongs to mallory, not to you" in one.stderr
-    assert trusted.returncode == 0, trusted.stderr
-    assert "The run theirs goes on: epoch 1, batch 5, iteration 17." in trusted.stderr
-
-
 def test_a_run_begun_offline_and_continued_online_is_whole_on_w_and_b(train, server, runs):
     train(*RUN, "--run_id=cut", WANDB_MODE="offline", INTERRUPT=until(17, signal.SIGTERM))
 

@@ -104,6 +104,27 @@ def test_trials_that_end_at_once_come_to_the_same_end(client):
     assert json.loads(text.strip().removeprefix("shown ")) == [["r0", True], ["r1", False]]
 
 
+def test_a_version_that_another_trial_deletes_before_it_was_waited_for_is_told_as_surplus(python):
+    values, told = python(
+        """
+import subprocess
+waited = wandb.Artifact.wait
+def overtaken(self, *arguments, **more):
+    waited(self, *arguments, **more)
+    wandb.Artifact.wait = waited
+    subprocess.run([sys.executable, "-c", os.environ["TRIAL"] + "ended('a', 1.0, kept=1)"], check=True)
+    raise ValueError("Unable to fetch artifact")  # as the client says then
+wandb.Artifact.wait = overtaken
+ended("b", 5.0, kept=1)
+shown(there())
+""",
+        TRIAL=TRIAL,
+    )
+
+    assert values == [[["a", ["best", "latest"]]]]
+    assert told == ["The best state of this run is not among the 1 best of model-s1: it is no version of it."]
+
+
 def test_a_run_that_publishes_its_best_state_again_replaces_its_version(python):
     values, _ = python("""
 ended("a", 5.0)

@@ -86,17 +86,19 @@ def test_a_run_that_runs_elsewhere_has_not_died_until_it_goes_on_here(filled, in
 
 @pytest.mark.parametrize(
     ("wanted", "expected"),
-    [("all", {"model.pt", "checkpoint_3.pt"}), ("last", {"model.pt"}), ("none", set())],
+    [("all", {"model.pt", "checkpoint_3.pt", "init.pt"}), ("last", {"model.pt", "init.pt"}), ("none", set())],
 )
 def test_the_checkpoints_that_are_wanted_are_fetched(filled, into, wanted, expected):
-    pull(RemoteSource(filled.run(), filled.environ), into, wanted)
+    pull(RemoteSource(filled.run(files={**FILES, "init.pt": b"first"}), filled.environ), into, wanted)
 
     assert {name for name in names(into / "abc") if name.endswith(".pt")} == expected
 
 
 def test_a_checkpoint_that_there_is_not_leaves_nothing(filled, into):
+    run = filled.run(files={**FILES, "init.pt": b"first"})
+
     with pytest.raises(CheckpointError, match=r"The run local/p/abc has no best\.pt") as caught:
-        pull(RemoteSource(filled.run(), filled.environ), into, "best")
+        pull(RemoteSource(run, filled.environ), into, "best")
 
     assert "known: checkpoint_3.pt, model.pt" in str(caught.value)
     assert not into.exists()

@@ -2,16 +2,16 @@
 
 import json
 import logging
+import shutil
 import sys
 
 import pytest
 
 from jade import checkpoint
 from jade.commands import rerun
-from jade.errors import ConfigError
+from jade.errors import ConfigError, TrustError
 from jade.stored import bitwise
 from jade.stored.source import FolderSource
-from jade.stored.trust import TrustError
 from tests.conftest import REPOSITORY
 
 NOISY = """
@@ -111,6 +111,25 @@ def test_code_that_is_not_trusted_is_not_run_again(project, again):
 
     assert {path.name for path in folder.parent.iterdir()} == {"run"}
     assert again(folder, "--trust-code")[1].startswith("The same as")
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_run_that_began_with_weights_that_are_gone_begins_with_those_that_it_kept(
+    project, again, caplog, is_gone
+):
+    first = project.train("first", "--seed", "7")
+    folder = project.train("run", "--init-from", "first")
+    if is_gone:
+        shutil.rmtree(first)
+
+    new, told = again(folder)
+
+    assert told.startswith("The same as")
+    facts = [json.loads((each / "environment.json").read_text())["init_from"] for each in (folder, new)]
+    assert facts[0] == facts[1]
+    assert (new / "init.pt").is_file()
+    line = f"Those of then are taken, from {folder / 'init.pt'}."
+    assert any(line in message for message in caplog.messages) is is_gone
 
 
 def test_rows_and_weights_are_compared_bit_by_bit(project):

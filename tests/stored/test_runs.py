@@ -203,7 +203,7 @@ def test_a_notebook_chooses_the_trials_of_a_sweep(three):
     [
         ({"filters": {"model.params.bet": 1}}, "did you mean: model.params.beta"),
         ({"metric": "Los"}, "did you mean: Loss"),
-        ({"metric": "Loss", "goal": "max"}, "There is no goal 'max'."),
+        ({"metric": "Loss", "goal": "most"}, "There is no goal 'most'."),
     ],
 )
 def test_a_notebook_is_told_what_there_is(three, wanted, said):

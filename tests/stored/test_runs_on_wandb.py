@@ -69,6 +69,7 @@ def test_a_run_is_shown(here, capsys):
     show.run(["local/p/plain"])
 
     assert (found["run"]["id"], found["run"]["folder"], found["run"]["owner"]) == ("plain", None, "local")
+    assert list(found["config"]) == ["model.class", "model.params.lr", "data.n"]
     assert found["metrics"]["Loss"]["last"] == 0.5
     assert found["files"]["checkpoints"]["count"] == 2
     assert found["code"] | {"digest": None} == {

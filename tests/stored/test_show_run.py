@@ -103,12 +103,15 @@ def test_the_config_is_in_the_order_of_its_files_wherever_it_is_from(folder):
                 "model.params.lr": 1.0,
                 "model.class": "VIB",
                 "arch_impl": "a.py",
+                "eval.Loss.class": "Loss",
+                "model.params.new": 1,
             }
             return replace(found, params=known)
 
     found = about(AnyOrder(folder))
 
-    assert list(found["config"]) == ["model.class", "model.params.lr", "arch_impl", "epochs", "seed"]
+    model = ["model.class", "model.params.lr", "model.params.new"]
+    assert list(found["config"]) == [*model, "eval.Loss.class", "arch_impl", "epochs", "seed"]
 
 
 def test_the_text_has_what_a_person_wants_to_know(folder):

@@ -15,9 +15,7 @@ import torch
 
 import jade
 from jade import checkpoint
-from jade.errors import CheckpointError, ConfigError, PluginError
-from jade.stored.standin import AbsentDataError
-from jade.stored.trust import TrustError
+from jade.errors import AbsentDataError, CheckpointError, ConfigError, PluginError, TrustError
 
 INPUT = torch.linspace(-1.0, 1.0, 7).reshape(-1, 1)
 
@@ -458,3 +456,45 @@ def test_another_data_file_is_for_the_evaluations_and_need_not_have_what_the_tra
 
 
 EVALUATION_ON_OTHER = "other: {class: Points, params: {root: ROOT}}\n"
+
+
+FROM_THE_START = """
+import torch
+
+from jade.eval import Evaluation
+
+
+class Moved(Evaluation):
+    def initialize(self):
+        self.start = [parameter.detach().clone() for parameter in self.trainer.net.parameters()]
+        self.drawn = torch.randn(())
+
+    def evaluate(self):
+        pairs = zip(self.start, self.trainer.net.parameters(), strict=True)
+        moved = sum((one - other).abs().sum() for one, other in pairs)
+        return {"type": "scalar", "value": (moved + self.drawn + self.trainer.started).item()}
+"""
+
+
+def test_an_evaluation_finds_the_trainer_as_it_was_when_the_run_began_also_from_another_runs_weights(
+    project, elsewhere
+):
+    text = (project.folder / "modules/models/line.py").read_text()
+    late = "    def on_start(self):\n        self.started = torch.rand(())\n\n"
+    project.write(
+        **{
+            "modules/eval/moved.py": FROM_THE_START,
+            "modules/models/line.py": text.replace("    def forward", late + "    def forward"),
+            "eval.yml": "Moved: {class: Moved}\n",
+        }
+    )
+    first = project.train("first")
+    second = project.train("second", "--init-from", "first")
+    shutil.rmtree(first / "code")
+
+    run = elsewhere(second)
+
+    assert run.evaluate(device="cpu") == {"Moved": run.summary["Moved"]}
+    assert run.trainer(device="cpu").iterations == 6
+    (second / "init.pt").write_bytes(b"damaged")
+    assert elsewhere(second).evaluate(device="cpu") != {"Moved": run.summary["Moved"]}

@@ -357,7 +357,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _viewer():
     return {
         "admin": False,
-        "apiKeys": None,
+        "apiKeys": {"edges": []},
         "deletedAt": None,
         "email": "tester@example.com",
         "entity": ENTITY,

@@ -442,6 +442,11 @@ def test_another_env_file_may_be_named(folder):
     assert options("--env-file", "cluster.env").device == "mps"
 
 
+def test_code_is_trusted_only_where_a_run_goes_on():
+    assert "--trust-code is about the code of a run that goes on, and none does." in complaint("--trust-code")
+    assert parse_options(["--resume", "a", "--trust-code"], {}).trust_code
+
+
 def test_a_named_env_file_must_be_there():
     assert "There is no file cluster.env.\n  at: --env-file" in complaint("--env_file", "cluster.env")
 

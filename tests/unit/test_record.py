@@ -623,7 +623,7 @@ def test_starting_over_leaves_nothing_to_go_on_from_and_keeps_damaged_checkpoint
     logged(record, 2)
     record.update_status("failed")
     names = ("model.pt", "model.previous.pt", "checkpoint_3.pt")
-    for name in (*names, "mine.txt"):
+    for name in (*names, "init.pt", "mine.txt"):
         (record.directory / name).write_text(name)
     (record.directory / "wandb").mkdir()
 

@@ -362,7 +362,7 @@ def test_nothing_is_found_in_a_shipped_sweep(path, monkeypatch):
 
     checked = sweep_check.check(sweep_file.read(path), {"DATA_ROOT": "datasets"})
 
-    assert len(SHIPPED) == 5
+    assert len(SHIPPED) == 6
     assert (checked.faults, checked.warnings) == ([], [])
 
 

@@ -15,6 +15,10 @@ from jade.intervals import NEVER
 from jade.record import Record
 from jade.resume import read as earlier_of
 from jade.schedule import Schedule
+from jade.stored import checkpoints
+from jade.stored import weights as stored_weights
+from jade.stored.overview import about
+from jade.stored.source import FolderSource
 from jade.tracking.local import LocalTracker
 
 TRAINER = "modules/models/line.py"
@@ -288,27 +292,217 @@ def test_in_part_what_fits_is_taken_and_the_rest_is_named(written, begin, first,
     assert "The run begins with the weights of a (model.pt, iteration 6): net." in caplog.text
 
 
-# A run that goes on
+# A run that goes on, or is made again
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_a_run_that_goes_on_takes_nothing_again_and_one_that_left_no_checkpoint_does(
-    written, begin, first, root, is_whole
+NET = 'self.add_attribute_to_store("net")'
+SEEN = "        self.seen = self.trainer.net.layer.weight.norm().item()\n        self.dataset"
+
+
+@pytest.fixture
+def looked_at(written):
+    """Have `on_start` and an evaluation look at the weights that the run begins with, as no checkpoint does."""
+    written.add(
+        TRAINER, "\n    def on_start(self):\n        self.first = self.net.layer.weight.norm().item()\n"
+    )
+    written.change(TRAINER, 'self.add_loss_item("loss", loss)', 'self.add_loss_item("loss", self.first)')
+    written.change("modules/eval/norm.py", "        self.dataset", SEEN)
+    written.change("modules/eval/norm.py", "self.trainer.net.layer.weight.norm()}", "self.seen}")
+
+
+@pytest.fixture
+def cut(looked_at, begin, first, root):
+    """Give the folder of a run as it was after one of its two epochs, or before its first checkpoint."""
+
+    def made(*, has_gone_on=True, **values):
+        whole = begin("b", epochs=2, **values)
+        folder = shutil.copytree(whole, root / "c")
+        for name in ("model.pt", "checkpoint_6.pt", *([] if has_gone_on else ["checkpoint_3.pt"])):
+            (folder / name).unlink()
+        return folder
+
+    return made
+
+
+@pytest.fixture
+def go_on(begin, caplog):
+    """Let a run go on in its folder; give what was told."""
+
+    def told(folder, **values):
+        caplog.clear()
+        caplog.set_level(logging.INFO)
+        state = experiment.newest_state(checkpoint.Checkpoints(folder), damaged_is_lost=False)
+        begin(folder.name, Continued(earlier_of(folder), state), epochs=2, **values)
+        return caplog.text
+
+    return told
+
+
+@pytest.fixture
+def change_last(first):
+    """Change the attributes in the newest checkpoint of the other run."""
+
+    def changed(change):
+        (first / "checkpoint_6.pt").unlink(missing_ok=True)
+        found = checkpoint.read(first / "model.pt")
+        change(found["attributes"])
+        checkpoint.write(first / "model.pt", found)
+
+    return changed
+
+
+def doubled(attributes):
+    attributes["net"]["layer.weight"] *= 2
+
+
+def rows(folder):
+    return [json.loads(line)["metrics"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def is_as_undisturbed(folder):
+    ended, wanted = (weights(each / "model.pt") for each in (folder, folder.parent / "b"))
+    is_same = all(torch.equal(ended[key], wanted[key]) for key in wanted)
+    return is_same and rows(folder) == rows(folder.parent / "b")
+
+
+def test_what_a_run_begins_with_is_kept_and_is_no_checkpoint(begin, first):
+    second = begin("b", init_from="a:3", epochs=1)
+
+    kept = checkpoint.read(second / "init.pt")
+    taken = weights(first / "checkpoint_3.pt")
+    assert (kept["run"], kept["iterations"], kept["epochs"], list(kept["attributes"])) == ("b", 0, 0, ["net"])
+    assert all(torch.equal(kept["attributes"]["net"][key], taken[key]) for key in taken)
+    assert kept["init_from"] == facts(second)["init_from"]
+    source = FolderSource(second)
+    assert [one.name for one in checkpoints.listed(source)] == ["checkpoint_3.pt", "model.pt"]
+    assert about(source)["files"]["checkpoints"]["count"] == 2
+    assert "init.pt" not in (second / "checkpoints.json").read_text()
+    with pytest.raises(CheckpointError, match=r"has no checkpoint 'init\.pt'"):
+        stored_weights.state(source, "init.pt")
+    assert not (first / "init.pt").exists()
+
+
+def test_the_tracker_gets_what_the_run_begins_with(begin, first, monkeypatch):
+    kept = []
+    monkeypatch.setattr(Tracker, "keep", lambda self, path: kept.append(path.name))
+
+    begin("b", epochs=1)
+
+    assert kept.count("init.pt") == 1
+    assert kept.index("init.pt") < kept.index("checkpoint_3.pt")
+
+
+@pytest.mark.parametrize("has_gone_on", [True, False])
+def test_a_run_that_goes_on_is_given_the_same_weights_though_the_other_run_is_gone(
+    cut, go_on, first, has_gone_on
 ):
-    whole = begin("b", epochs=2)
-    cut = shutil.copytree(whole, root / "c")
-    for name in ("model.pt", "checkpoint_6.pt", *([] if is_whole else ["checkpoint_3.pt"])):
-        (cut / name).unlink()
-    if is_whole:
-        shutil.rmtree(first)
-    state = experiment.newest_state(checkpoint.Checkpoints(cut), damaged_is_lost=False)
+    folder = cut(has_gone_on=has_gone_on)
+    before = facts(folder)["init_from"]
+    shutil.rmtree(first)
 
-    begin("c", Continued(earlier_of(cut), state), epochs=2)
+    told = go_on(folder)
 
-    mended, wanted = (weights(folder / "model.pt") for folder in (cut, whole))
-    assert all(torch.equal(mended[key], wanted[key]) for key in wanted)
-    assert norms(cut) == norms(whole)
-    assert facts(cut)["init_from"] == facts(whole)["init_from"]
+    assert is_as_undisturbed(folder)
+    assert facts(folder)["init_from"] == before
+    assert ("begins with the weights of" in told) is not has_gone_on
+    assert ("There is no run 'a'. Those of then are taken, from " in told) is not has_gone_on
+
+
+def test_weights_that_were_taken_in_part_are_given_again_in_the_same_way(written, cut, go_on, first):
+    written.change("net.py", "self.layer =", "self.more = nn.Linear(1, 1)\n        self.layer =")
+    folder = cut(init_partial=True)
+    before = facts(folder)["init_from"]
+    shutil.rmtree(first)
+
+    told = go_on(folder, init_partial=True)
+
+    assert is_as_undisturbed(folder)
+    assert len(facts(folder)["init_from"]["left"]) == 2
+    assert facts(folder)["init_from"] == before
+    assert "What was left" not in told
+
+
+@pytest.mark.parametrize("has_gone_on", [True, False])
+def test_another_run_that_has_trained_on_is_not_taken_from_a_second_time(
+    cut, go_on, change_last, has_gone_on
+):
+    folder = cut(has_gone_on=has_gone_on)
+    change_last(doubled)
+
+    told = go_on(folder)
+
+    assert is_as_undisturbed(folder)
+    line = "a (model.pt, iteration 6) is not the checkpoint that the run began with. Those of then are taken"
+    assert (line in told) is not has_gone_on
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_what_was_kept_and_is_lost_is_taken_from_the_other_run_if_that_is_as_it_was(cut, go_on, content):
+    folder = cut()
+    (folder / "init.pt").unlink()
+    if content:
+        (folder / "init.pt").write_bytes(content)
+
+    told = go_on(folder)
+
+    assert is_as_undisturbed(folder)
+    assert "It is written anew." in told
+    assert checkpoint.read(folder / "init.pt")["init_from"] == facts(folder)["init_from"]
+
+
+def test_a_run_whose_beginning_is_lost_is_refused_and_left_as_it_is(cut, go_on, first):
+    folder = cut()
+    (folder / "init.pt").unlink()
+    shutil.rmtree(first)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    with pytest.raises(CheckpointError) as caught:
+        go_on(folder)
+
+    assert shown(caught.value) == (
+        f"What the run began with is lost. {folder / 'init.pt'} is missing.\n"
+        "  at: command line (init_from)\n"
+        "  on_start and the evaluations may make something of these weights that no checkpoint has.\n"
+        "  They cannot be taken again: There is no run 'a'.\n"
+        "  A copy of the run's folder, or its page on W&B, has init.pt. A new run begins with what this one"
+        " has learned: --init-from c."
+    )
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_left_no_checkpoint_takes_what_there_is_and_says_so(cut, go_on, change_last):
+    folder = cut(has_gone_on=False)
+    (folder / "init.pt").write_bytes(b"nothing")
+    change_last(doubled)
+
+    told = go_on(folder)
+
+    assert "a (model.pt, iteration 6) is not the checkpoint that the run began with." in told
+    assert "is damaged, or none: it does not end as one does. They are taken nevertheless." in told
+    assert norms(folder)[0] == pytest.approx(2 * norms(folder.parent / "b")[0])
+
+
+def test_a_run_that_left_no_checkpoint_and_nothing_to_begin_with_is_refused(cut, go_on, first):
+    folder = cut(has_gone_on=False)
+    (folder / "init.pt").unlink()
+    shutil.rmtree(first)
+
+    with pytest.raises(JadeError, match="There is no run 'a'"):
+        go_on(folder)
+
+
+def test_mended_code_of_a_run_that_left_no_checkpoint_may_take_more_of_the_other_run(
+    written, cut, go_on, change_last
+):
+    change_last(lambda attributes: attributes.update(head=torch.nn.Linear(1, 1).state_dict()))
+    folder = cut(has_gone_on=False)
+    head = "self.head = torch.nn.Linear(1, 1)\n        self.add_attribute_to_store"
+    written.change(TRAINER, 'self.add_attribute_to_store("net")', f'{head}("head")\n        {NET}')
+
+    go_on(folder)
+
+    assert facts(folder)["init_from"]["attributes"] == ["head", "net"]
+    assert list(checkpoint.read(folder / "init.pt")["attributes"]) == ["head", "net"]
 
 
 def test_check_tries_it(written, first, root):

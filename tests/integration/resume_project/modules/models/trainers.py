@@ -1,3 +1,4 @@
+import copy
 import random
 from collections import deque
 
@@ -39,6 +40,21 @@ class PointTrainer(Trainer):
         self.recent.append(loss.item())
         self.average = np.float32(0.9) * self.average + np.float32(0.1) * np.float32(loss.item())
         self.add_loss_item("Loss", loss)
+
+
+class Distilled(PointTrainer):
+    """Stays near the network that it began with, of which it makes a copy that no checkpoint has."""
+
+    def on_start(self):
+        self.teacher = copy.deepcopy(self.net).requires_grad_(False)
+
+    def train_step(self, data):
+        super().train_step(data)
+        loss = nn.functional.mse_loss(self.net(data["x"]), self.teacher(data["x"]))
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        self.add_loss_item("Distance", loss)
 
 
 class TwoOptimizers(Trainer):
