@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jade import scalars
+from jade import json_file, scalars
 from jade.errors import CheckpointError
 from jade.stored import local_runs
 from jade.stored.local_runs import ORIGIN
