@@ -20,7 +20,7 @@ from typing import Any
 from jade import json_file
 from jade.errors import TrustError
 from jade.stored.local_runs import ORIGIN
-from jade.stored.source import Facts, FolderSource, Source
+from jade.stored.source import Facts, FolderSource, Source, whose
 
 RECORDS = "trusted"  # the folder of them in the cache
 
@@ -101,15 +101,8 @@ class _LeftRun(FolderSource):
 
     def facts(self) -> Facts:
         """Return whose it is."""
-        known = self._origin
-        return Facts(
-            run_id=self.folder.name,
-            name=self.folder.name,
-            state="",
-            url=known.get("url"),
-            owner=known.get("owner"),
-            is_foreign=bool(known.get("is_foreign")),
-        )
+        name = self.folder.name
+        return Facts(run_id=name, name=name, state="", **whose(self.folder, self._origin))
 
 
 def _untrusted(source: Source, asked: Asked) -> TrustError:
