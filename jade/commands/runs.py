@@ -128,8 +128,7 @@ def _told(wanted: Sheet, form: str, about: dict[str, Any]) -> str:
     of = f"{about['chosen']} of {about['runs']}" if about["chosen"] != about["runs"] else str(about["runs"])
     lines = [f"{about['where']}  {of} runs{f': {counts}' if counts else ''}"]
     if about["metric"]:
-        lines.append(
-            f"metric  {about['metric']}, to {about['goal']} ({about['why']}; --metric names another)"
-        )
+        another = "" if about["why"] == selection.ASKED else "; --metric names another"
+        lines.append(f"metric  {about['metric']}, to {about['goal']} ({about['why']}{another})")
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     return "\n".join(map(plain, lines)) + f"\n\n{table.text(wanted, width, time.time())}"

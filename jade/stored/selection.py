@@ -19,6 +19,8 @@ from jade.stored.source import Facts, FolderSource, Source
 from jade.summary import BEST
 from jade.trials import GOAL_OF, STATES, differing
 
+ASKED = "it was asked for"  # why runs are compared by a metric
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -172,7 +174,7 @@ def metric_of(
             )
         said = [*([sweeps] if sweeps else []), *_recorded(ordered)]
         aims = (one.goal for one in said if one.name == wanted.removesuffix(BEST))
-        return Metric(wanted, goal or next(aims, summary.goal_of(wanted)), "it was asked for")
+        return Metric(wanted, goal or next(aims, summary.goal_of(wanted)), ASKED)
     found = next(_recorded(ordered), None) or sweeps or next(_evaluated(ordered), None)
     if found is None and known:
         found = Metric(known[0], summary.goal_of(known[0]), "the first that was logged")

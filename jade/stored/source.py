@@ -182,11 +182,11 @@ def facts_of(folder: Path) -> Facts:
         began=scalars.number(status.get("started")),
         updated=scalars.number(status.get("updated")),
         sweep=run.sweep,
-        **_whose(folder, run.origin),
+        **whose(folder, run.origin),
     )
 
 
-def _whose(folder: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
+def whose(folder: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Return whose a run is that was fetched: somebody else's, where it is not known any more."""
     real = folder.resolve()
     kept = json_file.read(real.parent / f".{real.name}" / INDEX).get("facts")

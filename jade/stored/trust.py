@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,11 @@ from typing import Any
 from jade import json_file
 from jade.errors import TrustError
 from jade.stored.local_runs import ORIGIN
-from jade.stored.source import Facts, FolderSource, Source
+from jade.stored.source import Facts, FolderSource, Source, whose
 
 RECORDS = "trusted"  # the folder of them in the cache
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def require(source: Source, asked: Asked, records: Path, *, is_given: bool) -> N
         _remember(record, {"run": source.label, **known, "trusted": round(time.time(), 3)})
     elif not record.is_file():
         raise _untrusted(source, asked)
+    _log.warning("What %s brings is %s's; it is executed, for it is trusted.", source.label, facts.owner)
 
 
 def require_to_go_on(folder: Path, asked: Asked, records: Path, *, is_given: bool) -> None:
@@ -101,15 +105,8 @@ class _LeftRun(FolderSource):
 
     def facts(self) -> Facts:
         """Return whose it is."""
-        known = self._origin
-        return Facts(
-            run_id=self.folder.name,
-            name=self.folder.name,
-            state="",
-            url=known.get("url"),
-            owner=known.get("owner"),
-            is_foreign=bool(known.get("is_foreign")),
-        )
+        name = self.folder.name
+        return Facts(run_id=name, name=name, state="", **whose(self.folder, self._origin))
 
 
 def _untrusted(source: Source, asked: Asked) -> TrustError:

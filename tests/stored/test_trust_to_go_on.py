@@ -78,6 +78,16 @@ def test_a_folder_that_was_fetched_from_another_entity_goes_on_once_its_code_is_
     assert json.loads((left / "status.json").read_text())["status"] == "finished"
 
 
+def test_a_run_that_was_fetched_from_nobody_knows_whom_is_a_strangers(project, left, go_on):
+    (left / "pulled.json").write_text("{damaged")
+
+    code, told = go_on("--resume", "theirs", "--tracker", "local")
+
+    assert code == 2
+    assert f"The run {left} belongs to somebody, not to you. Nothing was executed" in told
+    assert not is_marked(project)
+
+
 def test_a_configuration_that_calls_installed_functions_is_not_obeyed_by_going_on(project, left, go_on):
     (left / "pulled.json").write_text('{"owner": "mallory", "is_foreign": true}')
     text = (left / "config.yml").read_text()
