@@ -45,7 +45,7 @@ def test_the_runs_of_the_experiments_root_are_a_table_with_the_newest_first(thre
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{three.folder}  3 runs: 2 finished, 1 failed"
-    assert lines[1] == "metric  Loss, to minimize (it was asked for; --metric names another)"
+    assert lines[1] == "metric  Loss, to minimize (it was asked for)"
     assert lines[3].split() == ["run", "name", "status", "epochs", "Loss", "best", "when", "time"]
     assert [line.split()[:5] for line in lines[4:]] == [
         ["b2", "b2", "finished", "3", "1"],
