@@ -251,7 +251,7 @@ def test_every_shell_block_of_the_readme_is_run_or_says_why_not(tutorial, comman
     looked = command(sys.executable, "look.py", first.parent, folder=tutorial)
     assert looked.returncode == 0, looked.stderr
     assert looked.stdout.startswith("finished {'layers': [128, 64], 'z_dim': 8, ")
-    assert (tutorial / "spirals.png").is_file()
+    assert (tutorial / "experiments" / "spirals.png").is_file()
 
 
 def test_every_yaml_block_of_the_readme_is_read(tutorial, monkeypatch):
