@@ -117,7 +117,7 @@ def _extra() -> Iterator[None]:
         raise ConfigError(
             f"The server needs {package}, which is not installed.",
             where="python -m jade server",
-            hint="pip install 'jade[server]'",
+            hint="In JADE's clone: pip install '.[server]'",
         ) from None
 
 

@@ -62,7 +62,7 @@ def load_optuna() -> ModuleType:
         raise ConfigError(
             "method: bayes needs Optuna, which is not installed.",
             where="method",
-            hint="pip install 'jade[server]'",
+            hint="pip install optuna",
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

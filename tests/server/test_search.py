@@ -305,7 +305,7 @@ def test_without_optuna_bayes_says_what_to_install(monkeypatch):
     (fault,) = faults(sweep("bayes", {"x": X}))
 
     assert str(fault) == (
-        "method: bayes needs Optuna, which is not installed.\n  at: method\n  pip install 'jade[server]'"
+        "method: bayes needs Optuna, which is not installed.\n  at: method\n  pip install optuna"
     )
     with pytest.raises(ConfigError):
         bayes.load_optuna()

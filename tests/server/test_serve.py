@@ -338,7 +338,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(command, package):
     assert done.returncode == 2
     assert done.stderr == (
         f"The server needs {package}, which is not installed.\n"
-        "  at: python -m jade server\n  pip install 'jade[server]'\n"
+        "  at: python -m jade server\n  In JADE's clone: pip install '.[server]'\n"
     )
 
 
