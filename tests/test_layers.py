@@ -159,3 +159,10 @@ def test_the_public_names_are_there():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "True"
+
+
+def test_no_two_files_of_tests_have_one_name():
+    # Their folders are no packages: pytest would take the second one for the first.
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []

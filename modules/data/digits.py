@@ -36,7 +36,7 @@ def load_pictures() -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise ImportError(
-            'The digits come with scikit-learn, which is not installed: pip install scikit-learn'
+            "The digits come with scikit-learn, which is not installed: pip install scikit-learn"
         ) from error
     digits = load_digits()
     return digits.images, digits.target

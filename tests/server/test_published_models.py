@@ -127,7 +127,11 @@ shown(there())
     )
 
     assert values == [[["a", ["best", "latest"]]]]
-    assert told == ["The best state of this run is not among the 1 best of model-s1: it is no version of it."]
+    overtaking, surplus = told
+    assert overtaking.endswith("/model-s1:v1 of a model.")
+    assert (
+        surplus == "The best state of this run is not among the 1 best of model-s1: it is no version of it."
+    )
 
 
 def test_a_run_that_publishes_its_best_state_again_replaces_its_version(python):
