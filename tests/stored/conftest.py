@@ -152,3 +152,21 @@ def elsewhere(tmp_path, monkeypatch):
         return load(run, **options)
 
     return opened
+
+
+@pytest.fixture(scope="module")
+def without_account(tmp_path_factory):
+    """Nobody's home: no account and no server but the one that a test names."""
+    from tests.stored.remote_runs import home_of_nobody  # wandb takes half a second
+
+    with home_of_nobody(tmp_path_factory.mktemp("home")):
+        yield
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A server that runs can be put on, and the environment of who asks it."""
+    from tests.stored.remote_runs import filled_server
+
+    with filled_server(tmp_path) as found:
+        yield found

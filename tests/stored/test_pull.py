@@ -19,21 +19,11 @@ from jade.stored.remote import RemoteSource
 from jade.stored.source import facts_of
 from tests.conftest import REPOSITORY
 from tests.stored import remote_runs
-from tests.stored.remote_runs import FILES, filled_server
+from tests.stored.remote_runs import FILES
+
+pytestmark = pytest.mark.usefixtures("without_account")
 
 OF_THE_RUN = set(FILES) - {"wandb-metadata.json", "output.log"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def without_account(tmp_path_factory):
-    with remote_runs.home_of_nobody(tmp_path_factory.mktemp("home")):
-        yield
-
-
-@pytest.fixture
-def filled(tmp_path):
-    with filled_server(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture

@@ -21,17 +21,7 @@ from tests.server.doors import KEY, opened
 from tests.stored import remote_runs
 from tests.stored.remote_runs import FILES, filled_server, md5
 
-
-@pytest.fixture(autouse=True, scope="module")
-def without_account(tmp_path_factory):
-    with remote_runs.home_of_nobody(tmp_path_factory.mktemp("home")):
-        yield
-
-
-@pytest.fixture
-def filled(tmp_path):
-    with filled_server(tmp_path) as found:
-        yield found
+pytestmark = pytest.mark.usefixtures("without_account")
 
 
 @pytest.fixture

@@ -8,20 +8,9 @@ from jade import checkpoint, config, warm
 from jade.errors import JadeError, shown
 from jade.record import Record
 from jade.tracking.wandb_run import WandbTracker
-from tests.stored import remote_runs
-from tests.stored.remote_runs import artifact, filled_server
+from tests.stored.remote_runs import artifact
 
-
-@pytest.fixture(autouse=True, scope="module")
-def without_account(tmp_path_factory):
-    with remote_runs.home_of_nobody(tmp_path_factory.mktemp("home")):
-        yield
-
-
-@pytest.fixture
-def filled(tmp_path):
-    with filled_server(tmp_path) as found:
-        yield found
+pytestmark = pytest.mark.usefixtures("without_account")
 
 
 @pytest.fixture
