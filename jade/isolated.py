@@ -2,8 +2,8 @@
 
 The copy becomes a package, `jade_stored_<digest>`. Within it, `from modules.… import …` means the copy's own
 `modules`, whichever other `modules` the process has: each module gets builtins of its own, whose `__import__`
-leads there, also from within functions that are called later. What is looked up by its name through
-`importlib`, `pkgutil` or `pydoc` is led there as well.
+leads there, also from within functions that are called later. What is looked up by its name, through
+`importlib`, `pkgutil`, `pydoc`, `runpy`, `pickle` or `sys.modules`, is led there as well.
 
 Only source that is as it was when the copy was entered is imported: what was trusted is what is executed,
 also in a function that imports an hour later, from a folder that was fetched anew meanwhile.
